@@ -1,0 +1,48 @@
+# make demo   the main job on real footage, on the CPU
+# make test   the tests
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+SOURCES := pyproject.toml setup.py $(wildcard ext/*.pyx ext/*.pxd ext/c/*.c ext/c/*.h)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format bench soak clean
+
+help:  ## Show what can be made
+	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | awk -F ':.*  ## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+setup: $(READY)  ## Make .venv and build the compiled core
+
+$(READY): $(SOURCES)
+	@.ci/prerequisites $(PYTHON)
+	@echo "setting up $(VENV) (a minute or two, once)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=24' 'setuptools>=77' 'Cython>=3.1'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[test]'
+	@touch $@
+
+demo: $(READY)  ## Follow people across two cameras of a real clip; writes demo-map.png
+	@$(BIN)/spoton-edge demo $(DEMO_ARGS)
+
+test: $(READY)  ## Run the tests
+	@$(BIN)/python -m pytest $(TEST_ARGS)
+
+lint: $(READY)  ## Check style and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(READY)  ## Format the Python sources
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: $(READY)  ## Print the accuracy and speed figures that README quotes
+	@$(BIN)/python -m tests.bench
+
+soak: $(READY)  ## Run the minutes-long tests
+	@$(BIN)/python -m pytest -m soak --timeout=3600 $(TEST_ARGS)
+
+clean:  ## Remove .venv and everything built
+	rm -rf $(VENV) build dist *.egg-info demo-map.png .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find spoton_edge ext tests -name '*.so' -delete -o -name __pycache__ -type d -prune -exec rm -rf {} +

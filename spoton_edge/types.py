@@ -1,0 +1,178 @@
+"""What one stage hands to the next: frozen structs of NumPy arrays, where row i of every field is the same thing.
+
+Boxes are xyxy in pixels of the original frame, origin top-left. Ground is metres in the site's frame. Time is integer
+nanoseconds of one monotonic clock, taken at capture. Cameras are numbered in the order of the config. -1 is "none".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+U8: TypeAlias = NDArray[np.uint8]
+I2: TypeAlias = NDArray[np.int16]
+I4: TypeAlias = NDArray[np.int32]
+I8: TypeAlias = NDArray[np.int64]
+F4: TypeAlias = NDArray[np.float32]
+F8: TypeAlias = NDArray[np.float64]
+Bool: TypeAlias = NDArray[np.bool_]
+
+
+class TrackState(IntEnum):
+    """Seen in this step; predicted without a detection; out of sight but not forgotten."""
+
+    VISIBLE = 0
+    COASTING = 1
+    LOST = 2
+
+
+@dataclass(frozen=True, slots=True)
+class FrameBatch:
+    """At most one frame a camera, captured within the sync window, in ascending order of camera."""
+
+    camera: I2  # (B,)
+    frame_id: I8  # (B,) counts up from 0 per camera
+    captured_ns: I8  # (B,)
+    images: list[U8]  # B x (H, W, 3) BGR; valid until the next batch is taken
+
+    def __len__(self) -> int:
+        return len(self.camera)
+
+
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """People found in a batch; rows of image b are `offsets[b]:offsets[b + 1]`."""
+
+    xyxy: F4  # (N, 4) px
+    score: F4  # (N,)
+    offsets: I4  # (B + 1,)
+
+
+@dataclass(frozen=True, slots=True)
+class Tracklets:
+    """The activated tracks of every camera of a batch, camera after camera in the batch's order.
+
+    The tracker fills the upper fields, `project` the ground, `embed` the appearance.
+    """
+
+    camera: I2  # (T,)
+    track_id: I8  # (T,) counted per camera from 1
+    state: U8  # (T,) TrackState: VISIBLE where matched to a detection, COASTING where predicted
+    xyxy: F4  # (T, 4) px
+    score: F4  # (T,)
+    captured_ns: I8  # (T,)
+    ground_xy: F8  # (T, 2) m; NaN: cannot be placed
+    ground_cov: F8  # (T, 3) m^2: xx, xy, yy
+    embedding: F4  # (T, D) unit rows, zero where there is none
+    has_embedding: Bool  # (T,)
+
+    def __len__(self) -> int:
+        return len(self.camera)
+
+    @classmethod
+    def tracked(cls, camera: I2, track_id: I8, state: U8, xyxy: F4, score: F4, captured_ns: I8) -> Tracklets:
+        """Tracklets as the tracker leaves them: not placed, no appearance."""
+        rows = len(camera)
+        return cls(
+            camera=camera,
+            track_id=track_id,
+            state=state,
+            xyxy=xyxy,
+            score=score,
+            captured_ns=captured_ns,
+            ground_xy=np.full((rows, 2), np.nan),
+            ground_cov=np.full((rows, 3), np.nan),
+            embedding=np.zeros((rows, 0), np.float32),
+            has_embedding=np.zeros(rows, np.bool_),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Views:
+    """The tracklets that make up the global tracks; `row` is ascending."""
+
+    row: I4  # (V,) row of the global track
+    camera: I2  # (V,)
+    track_id: I8  # (V,)
+    xyxy: F4  # (V, 4) px
+    score: F4  # (V,)
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+
+@dataclass(frozen=True, slots=True)
+class GlobalTracks:
+    """People on the site, one row each, in ascending order of id."""
+
+    global_id: I8  # (M,) from 1, never reused
+    xy: F8  # (M, 2) m; NaN: cannot be placed
+    velocity: F8  # (M, 2) m/s
+    cov: F8  # (M, 3) m^2 of xy: xx, xy, yy
+    state: U8  # (M,) TrackState
+    age_s: F8  # (M,) since first seen
+    best_view: I2  # (M,) camera, -1 where no camera sees the person now
+    views: Views
+
+    def __len__(self) -> int:
+        return len(self.global_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why an id was given: which gate was open, how far, how alike, and by how much the runner-up was worse."""
+
+    gate: str  # "overlap", "walk", "link:<camera>", "new"
+    distance_m: float | None = None
+    cosine: float | None = None
+    margin: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened to an identity or a camera."""
+
+    kind: str  # appeared, handed_off, merged, split, lost, ended, camera
+    captured_ns: int
+    global_id: int = -1
+    other: int = -1  # the other id of a merge or split
+    camera: int = -1
+    from_camera: int = -1
+    reason: Reason | None = None
+    detail: str = ""  # camera events: the new state
+
+
+@dataclass(frozen=True, slots=True)
+class CameraStatus:
+    """A camera's health as it is published."""
+
+    name: str
+    state: str  # connecting, live, stalled, offline, refused, ended
+    fps: float
+    frames: int
+    dropped: int
+    bad_frames: int
+    skew_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StageTime:
+    """Wall time of one stage over the last batches, in milliseconds."""
+
+    p50_ms: float
+    p95_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What the service says of itself once a second."""
+
+    cameras: list[CameraStatus]
+    batches: int
+    batch_rate_hz: float
+    people: int
+    stages: dict[str, StageTime] = field(default_factory=dict)

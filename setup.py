@@ -19,7 +19,8 @@ SANITIZED = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover
 HEADERS = sorted(str(path) for pattern in ("ext/c/*.h", "ext/*.pxd") for path in Path().glob(pattern))
 
 C_SOURCES = {
-    "letterbox": ["ext/c/letterbox.c"],
+    "detection": ["ext/c/detection.c"],
+    "letterbox": ["ext/c/resize.c"],
 }
 
 

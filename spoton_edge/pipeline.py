@@ -1,0 +1,50 @@
+"""The way of a frame: capture -> batch -> detect -> track -> project -> embed -> associate -> publish."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from spoton_edge.association import Associator
+from spoton_edge.detector import Detector
+from spoton_edge.embedder import Embedder
+from spoton_edge.ground_plane import Site
+from spoton_edge.metrics import StageTimer
+from spoton_edge.publisher import TrackPublisher
+from spoton_edge.tracker import Tracker
+from spoton_edge.types import FrameBatch, GlobalTracks
+
+STAGES = ("detect", "track", "project", "embed", "associate", "publish")
+
+
+@dataclass(slots=True)
+class Pipeline:
+    """Every stage after the batch, in order; one thread at a time."""
+
+    detector: Detector
+    tracker: Tracker
+    ground: Site
+    embedder: Embedder
+    associator: Associator
+    publisher: TrackPublisher
+    timer: StageTimer
+    detect_every: int = 1  # between detections the tracker predicts
+    batches: int = 0
+
+    def step(self, batch: FrameBatch, age_ms: float) -> GlobalTracks:
+        """Take a batch from pixels to published global tracks. age_ms: of its oldest frame when it was taken."""
+        detecting = self.batches % self.detect_every == 0
+        if detecting:
+            with self.timer("detect"):
+                detections = self.detector.detect(batch)
+        with self.timer("track"):
+            tracklets = self.tracker.update(batch, detections) if detecting else self.tracker.predict(batch)
+        with self.timer("project"):
+            tracklets = self.ground.project(tracklets)
+        with self.timer("embed"):
+            tracklets = self.embedder.embed(batch, tracklets, self.associator.wanted(tracklets))
+        with self.timer("associate"):
+            tracks, events = self.associator.update(batch.camera, batch.captured_ns, tracklets)
+        with self.timer("publish"):
+            self.publisher.publish(batch, tracks, events, age_ms)
+        self.batches += 1
+        return tracks

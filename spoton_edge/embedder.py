@@ -40,7 +40,7 @@ class Embedder:
         if len(order):
             boxes = [np.ascontiguousarray(tracklets.xyxy[of_image]) for of_image in rows]
             embedding[order] = self._appearance.describe(batch.images, boxes)
-        return replace(tracklets, embedding=embedding, has_embedding=embedding.any(axis=1))
+        return replace(tracklets, embedding=embedding, has_embedding=np.asarray(embedding.any(axis=1)))
 
 
 class ReidNetwork:

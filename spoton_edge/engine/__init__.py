@@ -49,7 +49,9 @@ def load_engine(model: Path, *, backend: str, threads: int = 0) -> Engine:
     try:
         from spoton_edge.engine.onnxruntime import OnnxRuntimeEngine
     except ImportError as error:
-        raise MissingExtraError(f"no inference backend is installed ({error}): pip install 'spoton-edge[cpu]'") from None
+        raise MissingExtraError(
+            f"no inference backend is installed ({error}): pip install 'spoton-edge[cpu]'"
+        ) from None
     engine = OnnxRuntimeEngine(model, threads=threads)
     log.info("engine %s runs on %s", model.name, engine.backend)
     return engine

@@ -51,9 +51,7 @@ class OnnxRuntimeEngine:
                 self._bound[batch.shape] = (self._session.io_binding(), outputs)
                 return outputs
             binding, outputs = self._bound[batch.shape]
-            binding.bind_input(
-                self.inputs[0].name, "cpu", 0, np.float32, batch.shape, batch.ctypes.data
-            )
+            binding.bind_input(self.inputs[0].name, "cpu", 0, np.float32, batch.shape, batch.ctypes.data)
             for spec, output in zip(self.outputs, outputs, strict=True):
                 binding.bind_output(spec.name, "cpu", 0, np.float32, output.shape, output.ctypes.data)
             self._session.run_with_iobinding(binding)

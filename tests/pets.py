@@ -1,0 +1,150 @@
+"""Ground truth of the demo's clip (PETS 2009 S2.L1, view 1) in its two virtual cameras, and scores against it.
+
+The two cameras are crops of one lens: this measures tracking, hand-off and merging; it says nothing about calibration
+error between cameras, clock skew, or appearance that changes with the view.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+CROPS = {"west": (0, 448), "east": (320, 768)}  # columns of the full picture
+ROWS = 576
+FRAMES = 795
+
+
+@dataclass(frozen=True)
+class Handoff:
+    """A person last alone in one camera is next alone in the other; frames from 1."""
+
+    person: int
+    first: str
+    second: str
+    last_alone: int
+    next_alone: int
+
+
+class Truth:
+    """Who is in which camera in which frame: foot in the crop and at least 80 % of the box."""
+
+    def __init__(self, data: Path) -> None:
+        rows = np.loadtxt(data / "pets09_s2l1_view1" / "gt" / "gt.txt", delimiter=",")
+        self.boxes: dict[tuple[int, str], dict[int, np.ndarray]] = {}
+        self.ground = {(int(row[0]), int(row[1])): row[7:9] for row in rows}
+        for frame, person, left, top, width, height in rows[:, :6]:
+            for camera, (low, high) in CROPS.items():
+                x1, x2 = left - low, left - low + width
+                foot, bottom = (x1 + x2) / 2, top + height
+                inside = max(0.0, min(x2, high - low) - max(x1, 0.0)) * max(0.0, min(bottom, ROWS) - max(top, 0.0))
+                if 0 <= foot < high - low and 0 <= bottom < ROWS and inside >= 0.8 * width * height:
+                    # Ground truth counts pixels from 1.
+                    box = np.array([x1, top, x2, bottom]) - 1
+                    self.boxes.setdefault((int(frame), camera), {})[int(person)] = box
+
+    def handoffs(self) -> list[Handoff]:
+        """Every passage from one camera alone to the other alone, by person and time."""
+        result = []
+        for person in sorted({person for boxes in self.boxes.values() for person in boxes}):
+            alone: tuple[int, str] | None = None
+            for frame in range(1, FRAMES + 1):
+                seen = [camera for camera in CROPS if person in self.boxes.get((frame, camera), {})]
+                if len(seen) != 1:
+                    continue
+                if alone and alone[1] != seen[0]:
+                    result.append(Handoff(person, alone[1], seen[0], alone[0], frame))
+                alone = (frame, seen[0])
+        return result
+
+
+class Estimate:
+    """What the program said: for each frame and camera the global ids and boxes, for each frame and id the place."""
+
+    def __init__(self) -> None:
+        self.views: dict[tuple[int, str], list[tuple[int, np.ndarray]]] = {}
+        self.ground: dict[tuple[int, int], np.ndarray] = {}
+
+    def match(self, truth: Truth, *, min_iou: float = 0.5) -> dict[tuple[int, str, int], int]:
+        """(frame, camera, person) -> global id, one to one by overlap."""
+        matched = {}
+        for (frame, camera), people in truth.boxes.items():
+            views = self.views.get((frame, camera), [])
+            if not views:
+                continue
+            persons = list(people)
+            overlap = _iou(np.array([people[p] for p in persons]), np.array([box for _, box in views]))
+            for row, column in zip(*linear_sum_assignment(-overlap), strict=True):
+                if overlap[row, column] >= min_iou:
+                    matched[frame, camera, persons[row]] = views[column][0]
+        return matched
+
+
+@dataclass(frozen=True)
+class Score:
+    """What the bench prints and the tests assert."""
+
+    people: int
+    tracked_everywhere: int  # people matched in at least half of their frames of every camera that sees them
+    coverage: float  # share of all boxes matched
+    handoffs: int
+    kept: int  # alone in the second camera, the person has the id he had alone in the first
+    taken: int  # he has an id that was another person's in the first camera
+    ids: int  # different global ids
+    ground_median_m: float
+
+
+def score(truth: Truth, estimate: Estimate, *, reach: int = 15) -> Score:
+    """reach: frames to look back (first camera) and ahead (second camera) for a frame in which the person is matched."""
+    matched = estimate.match(truth)
+    coverage: dict[tuple[int, str], list[bool]] = {}
+    for (frame, camera), people in truth.boxes.items():
+        for person in people:
+            coverage.setdefault((person, camera), []).append((frame, camera, person) in matched)
+    persons = {person for person, _ in coverage}
+    everywhere = sum(
+        all(np.mean(hits) >= 0.5 for (owner, _), hits in coverage.items() if owner == person) for person in persons
+    )
+    owners: dict[int, set[int]] = {}
+    for (_, _, person), identity in matched.items():
+        owners.setdefault(identity, set()).add(person)
+    kept = taken = 0
+    handoffs = truth.handoffs()
+    for handoff in handoffs:
+        before = _nearest(matched, handoff.person, handoff.first, handoff.last_alone, -1, reach)
+        after = _nearest(matched, handoff.person, handoff.second, handoff.next_alone, 1, reach)
+        kept += before is not None and before == after
+        taken += after is not None and after != before and owners[after] != {handoff.person}
+    distances = [
+        float(np.linalg.norm(estimate.ground[frame, identity] - truth.ground[frame, person]))
+        for (frame, _, person), identity in matched.items()
+        if (frame, identity) in estimate.ground
+    ]
+    return Score(
+        people=len(persons),
+        tracked_everywhere=everywhere,
+        coverage=float(np.mean([hit for hits in coverage.values() for hit in hits])),
+        handoffs=len(handoffs),
+        kept=kept,
+        taken=taken,
+        ids=len({identity for views in estimate.views.values() for identity, _ in views}),
+        ground_median_m=float(np.median(distances)) if distances else float("nan"),
+    )
+
+
+def _nearest(
+    matched: dict[tuple[int, str, int], int], person: int, camera: str, frame: int, step: int, reach: int
+) -> int | None:
+    for offset in range(reach):
+        if (identity := matched.get((frame + step * offset, camera, person))) is not None:
+            return identity
+    return None
+
+
+def _iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
+    common = np.prod(np.clip(high - low, 0, None), axis=2)
+    area_a, area_b = np.prod(a[:, 2:] - a[:, :2], axis=1), np.prod(b[:, 2:] - b[:, :2], axis=1)
+    return np.asarray(common / (area_a[:, None] + area_b[None] - common))

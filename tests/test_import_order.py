@@ -1,0 +1,104 @@
+"""Imports point one way, stages do not know each other, and each heavy library has its place."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "spoton_edge"
+
+# Modules of a level may import modules of lower levels, and of their own only where `TOGETHER` says so.
+LEVELS: list[set[str]] = [
+    {"spoton_edge", "errors", "types", "_ext", "client"},
+    {
+        "config",
+        "file_sources",
+        "gallery",
+        "graph_surgery",
+        "ground_plane",
+        "handoff",
+        "manifests",
+        "metrics",
+        "models",
+        "pinned_files",
+        "wire",
+    },
+    {"engine"},
+    {"association", "capture", "detector", "embedder", "publisher", "tracker"},
+    {"pipeline"},
+    {"service", "watch"},
+    {"demo_map"},
+    {"demo"},
+    {"cli"},
+    {"__main__"},
+]
+TOGETHER = [{"models", "manifests", "pinned_files", "file_sources", "graph_surgery"}]
+
+HEAVY = {
+    "av": {"capture"},
+    "cv2": {"embedder"},
+    "matplotlib": {"demo_map"},
+    "onnx": {"graph_surgery"},
+    "onnxruntime": {"engine"},
+    "yaml": {"config"},
+    "zmq": {"client", "publisher"},
+}
+
+
+def part(path: Path) -> str:
+    """The module or package directly below spoton_edge."""
+    relative = path.relative_to(PACKAGE)
+    name = relative.parts[0].removesuffix(".py")
+    return "spoton_edge" if name == "__init__" else name
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Full names that a file imports, wherever in the file."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            assert node.module is not None
+            for alias in node.names:
+                yield f"{node.module}.{alias.name}"
+
+
+def level(name: str) -> int:
+    for number, members in enumerate(LEVELS):
+        if name in members:
+            return number
+    raise AssertionError(f"{name} has no place in the import order")
+
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_one_way(path: Path) -> None:
+    importer = part(path)
+    for name in imports(path):
+        head, _, rest = name.partition(".")
+        if head != "spoton_edge":
+            continue
+        imported = rest.split(".")[0]
+        if not (PACKAGE / imported).is_dir() and not (PACKAGE / f"{imported}.py").exists():
+            imported = "spoton_edge"  # a name of the package itself
+        if imported == importer or any({imported, importer} <= group for group in TOGETHER):
+            continue
+        assert level(imported) < level(importer), f"{importer} must not import {imported}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_heavy_library_is_imported_in_its_place_only(path: Path) -> None:
+    for name in imports(path):
+        allowed = HEAVY.get(name.split(".")[0])
+        assert allowed is None or part(path) in allowed, f"{part(path)} must not import {name}"
+
+
+def test_the_client_needs_the_standard_library_and_pyzmq_only() -> None:
+    import sys
+
+    for name in imports(PACKAGE / "client.py"):
+        assert name.split(".")[0] in sys.stdlib_module_names | {"zmq"}, name

@@ -97,7 +97,7 @@ class Score:
 
 
 def score(truth: Truth, estimate: Estimate, *, reach: int = 15) -> Score:
-    """reach: frames to look back (first camera) and ahead (second camera) for a frame in which the person is matched."""
+    """reach: frames to look back in the first camera, and ahead in the second, for one where the person is matched."""
     matched = estimate.match(truth)
     coverage: dict[tuple[int, str], list[bool]] = {}
     for (frame, camera), people in truth.boxes.items():

@@ -1,5 +1,7 @@
 #include "kalman.h"
 
+#include <stddef.h>
+
 #include "dispatch.h"
 
 /* Standard deviations of the noise: those of lengths are these fractions of the height, those of the aspect fixed. */

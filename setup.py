@@ -19,6 +19,9 @@ SANITIZED = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover
 HEADERS = sorted(str(path) for pattern in ("ext/c/*.h", "ext/*.pxd") for path in Path().glob(pattern))
 
 C_SOURCES = {
+    "bytetrack": [
+        f"ext/c/{name}.c" for name in ("bytetrack", "bytetrack_memory", "crew", "kalman", "lapjv", "overlap")
+    ],
     "detection": ["ext/c/detection.c"],
     "letterbox": ["ext/c/resize.c"],
 }
@@ -30,7 +33,7 @@ def extension(pyx: Path) -> Extension:
         [str(pyx), *C_SOURCES.get(pyx.stem, [])],
         depends=HEADERS,
         include_dirs=["ext/c"],
-        libraries=["m"],
+        libraries=["m", "pthread"],
         extra_compile_args=WARNINGS + (SANITIZED if DEBUG else OPTIMISED),
         extra_link_args=["-fsanitize=address,undefined"] if DEBUG else [],
     )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 # --- letterbox ------------------------------------------------------------------------------------------------------
 
@@ -68,3 +70,233 @@ def nms(boxes: np.ndarray, scores: np.ndarray, max_iou: float) -> list[int]:
         if all(iou(boxes[k], boxes[i]) <= max_iou for k in kept):
             kept.append(i)
     return kept
+
+
+# --- ByteTrack ------------------------------------------------------------------------------------------------------
+# Zhang et al., "ByteTrack: Multi-Object Tracking by Associating Every Detection Box", ECCV 2022; the filter is that of
+# Bewley et al., "Simple Online and Realtime Tracking", ICIP 2016, with Wojke's state (cx, cy, aspect, height).
+
+F8 = NDArray[np.float64]
+TRACKED, LOST, REMOVED = 0, 1, 2
+IDENTITY, ZERO = np.eye(4), np.zeros((4, 4))
+MOTION = np.block([[IDENTITY, IDENTITY], [ZERO, IDENTITY]])
+MEASURE = np.block([IDENTITY, ZERO])
+
+
+class Filter:
+    """The 8-state constant-velocity Kalman filter with its whole 8 x 8 covariance."""
+
+    def __init__(self, z: F8) -> None:
+        h = z[3]
+        self.mean = np.concatenate([z, np.zeros(4)])
+        self.cov = np.diag(np.square([h / 10, h / 10, 1e-2, h / 10, h / 16, h / 16, 1e-5, h / 16]))
+
+    def predict(self) -> None:
+        h = self.mean[3]
+        noise = np.diag(np.square([h / 20, h / 20, 1e-2, h / 20, h / 160, h / 160, 1e-5, h / 160]))
+        self.mean = MOTION @ self.mean
+        self.cov = MOTION @ self.cov @ MOTION.T + noise
+
+    def update(self, z: F8) -> None:
+        h = self.mean[3]
+        noise = np.diag(np.square([h / 20, h / 20, 1e-1, h / 20]))
+        s = MEASURE @ self.cov @ MEASURE.T + noise
+        gain = np.linalg.solve(s, MEASURE @ self.cov).T
+        self.mean = self.mean + gain @ (z - MEASURE @ self.mean)
+        self.cov = self.cov - gain @ s @ gain.T
+
+    def box(self) -> F8:
+        cx, cy, aspect, h = self.mean[:4]
+        return np.array([cx - aspect * h / 2, cy - h / 2, cx + aspect * h / 2, cy + h / 2])
+
+
+@dataclass(eq=False)
+class Detection:
+    """A box as the published code holds it: corner and size, the size rounded to single precision."""
+
+    x: float
+    y: float
+    w: float
+    h: float
+    score: np.float32
+
+    def box(self) -> F8:
+        return np.array([self.x, self.y, self.x + self.w, self.y + self.h])
+
+    def measured(self) -> F8:
+        return np.array([self.x + self.w / 2, self.y + self.h / 2, self.w / self.h, self.h])
+
+
+@dataclass(eq=False)
+class Track:
+    """One person in one camera."""
+
+    id: int
+    filter: Filter
+    frame: int
+    score: np.float32
+    start_frame: int
+    confirmed: bool
+    state: int = TRACKED
+    removed_before: bool = False
+
+    def box(self) -> F8:
+        return self.filter.box()
+
+
+def pixel_iou(a: F8, b: F8, pixel: float) -> float:
+    """Intersection over union; `pixel` 1 is the PASCAL convention."""
+    w = min(a[2], b[2]) - max(a[0], b[0]) + pixel
+    h = min(a[3], b[3]) - max(a[1], b[1]) + pixel
+    if w <= 0 or h <= 0:
+        return 0.0
+    areas = [(box[2] - box[0] + pixel) * (box[3] - box[1] + pixel) for box in (a, b)]
+    return float(w * h / (areas[0] + areas[1] - w * h))
+
+
+def assign(cost: F8, limit: float) -> list[int]:
+    """Column of each row, -1 where unmatched, at the least sum of costs, an unmatched row counting `limit`.
+
+    Rows are added one by one along a shortest augmenting path (Jonker & Volgenant 1987) in the matrix widened by a
+    spare column of cost `limit` for each row. Of equal paths: a real column before a spare one, a free column before a
+    taken one, the lower index first.
+    """
+    rows, columns = cost.shape
+    wide = np.full((rows, columns + rows), np.inf)
+    wide[:, :columns] = np.where(cost < limit, cost, np.inf)
+    wide[range(rows), range(columns, columns + rows)] = limit
+    dual = np.zeros(columns + rows)
+    owner = np.full(columns + rows, -1)
+    taken = [-1] * rows
+    for root in range(rows):
+        distance = np.full(columns + rows, np.inf)
+        via = np.full(columns + rows, -1)
+        scanned = np.zeros(columns + rows, np.bool_)
+        row, reach = root, 0.0
+        while True:
+            through = wide[row] - dual - reach
+            nearer = ~scanned & (through < distance)
+            distance[nearer], via[nearer] = through[nearer], row
+            order = [(distance[j], j >= columns, owner[j] >= 0, j) for j in np.flatnonzero(~scanned)]
+            end = min(order)[3]
+            if owner[end] < 0:
+                break
+            scanned[end] = True
+            row = owner[end]
+            reach = wide[row, end] - dual[end] - distance[end]
+        dual[scanned] += distance[scanned] - distance[end]
+        while end >= 0:
+            row = via[end]
+            owner[end], end, taken[row] = row, taken[row], end
+    return [column if column < columns else -1 for column in taken]
+
+
+@dataclass
+class ByteTrack:
+    """The published tracker, one object a track, no thought for speed."""
+
+    frame_rate: float = 30.0
+    high_score: float = 0.5
+    low_score: float = 0.1
+    new_score: float = 0.6
+    match_limit: float = 0.8
+    second_match_limit: float = 0.5
+    new_match_limit: float = 0.7
+    duplicate_limit: float = 0.15
+    buffer_s: float = 1.0
+    pascal_iou: bool = True
+    frame: int = 0
+    last_id: int = 0
+    tracked: list[Track] = field(default_factory=list)
+    lost: list[Track] = field(default_factory=list)
+
+    def update(self, xyxy: NDArray[np.float32], score: NDArray[np.float32]) -> list[Track]:
+        """One frame; the active tracks in published order."""
+        self.frame += 1
+        size = xyxy[:, 2:] - xyxy[:, :2]
+        people = [Detection(*map(float, (*box[:2], *wh)), s) for box, wh, s in zip(xyxy, size, score, strict=True)]
+        people = [person for person in people if person.h > 0]
+        high = [person for person in people if person.score > np.float32(self.high_score)]
+        low = [person for person in people if np.float32(self.low_score) < person.score < np.float32(self.high_score)]
+        pool = [track for track in self.tracked if track.confirmed] + self.lost
+        unconfirmed = [track for track in self.tracked if not track.confirmed]
+        self._predict()
+
+        left, high = self._associate(pool, high, self.match_limit, fused=True)
+        left = [track for track in left if track.state == TRACKED]
+        left, _ = self._associate(left, low, self.second_match_limit, fused=False)
+        for track in left:
+            track.state = LOST
+        gone, high = self._associate(unconfirmed, high, self.new_match_limit, fused=True)
+        for track in gone:
+            track.state = REMOVED
+
+        self.tracked = [track for track in self.tracked if track.state == TRACKED]
+        for person in high:
+            if person.score >= np.float32(self.new_score):
+                self.last_id += 1
+                first = self.frame == 1
+                self.tracked.append(
+                    Track(self.last_id, Filter(person.measured()), self.frame, person.score, self.frame, first)
+                )
+        self._renew_lost(left)
+        self._drop_duplicates()
+        return [track for track in self.tracked if track.confirmed]
+
+    def predict(self) -> list[Track]:
+        """One frame without detections."""
+        if self.frame > 0:
+            self.frame += 1
+            self._predict()
+        return [track for track in self.tracked if track.confirmed]
+
+    def _predict(self) -> None:
+        for track in self.tracked + self.lost:
+            if track.state != TRACKED:
+                track.filter.mean[7] = 0
+            if track.confirmed:
+                track.filter.predict()
+
+    def _iou(self, a: Track, b: Track | Detection) -> float:
+        return pixel_iou(a.box(), b.box(), 1.0 if self.pascal_iou else 0.0)
+
+    def _associate(
+        self, tracks: list[Track], people: list[Detection], limit: float, fused: bool
+    ) -> tuple[list[Track], list[Detection]]:
+        """Corrects the matched tracks; what is left of both."""
+        if not tracks or not people:
+            return tracks, people
+        cost = np.array([[1 - self._iou(track, person) for person in people] for track in tracks])
+        if fused:
+            cost = 1 - (1 - cost) * np.array([float(person.score) for person in people])
+        columns = assign(cost, limit)
+        for track, column in zip(tracks, columns, strict=True):
+            if column >= 0:
+                track.filter.update(people[column].measured())
+                track.frame, track.score, track.state, track.confirmed = self.frame, people[column].score, TRACKED, True
+        return (
+            [track for track, column in zip(tracks, columns, strict=True) if column < 0],
+            [person for column, person in enumerate(people) if column not in columns],
+        )
+
+    def _renew_lost(self, newly_lost: list[Track]) -> None:
+        kept = []
+        for track in self.lost:
+            if track.state == TRACKED:
+                self.tracked.append(track)
+                continue
+            if not track.removed_before:
+                kept.append(track)  # also where it is removed just now: it leaves in the next frame
+            if self.frame - track.frame > int(self.frame_rate / 30 * (self.buffer_s * 30)):
+                track.state, track.removed_before = REMOVED, True
+        self.lost = kept + [track for track in newly_lost if not track.removed_before]
+
+    def _drop_duplicates(self) -> None:
+        drop = set()
+        for track in self.tracked:
+            for other in self.lost:
+                if 1 - self._iou(track, other) < self.duplicate_limit:
+                    longer = track.frame - track.start_frame > other.frame - other.start_frame
+                    drop.add(other.id if longer else track.id)
+        self.tracked = [track for track in self.tracked if track.id not in drop]
+        self.lost = [track for track in self.lost if track.id not in drop]

@@ -1,0 +1,81 @@
+"""Track: detections of a batch -> tracklets, one compiled call without the GIL for all its cameras.
+
+ByteTrack (Zhang et al., ECCV 2022), equal to the published implementation; see `spoton_edge._ext.bytetrack`. A camera
+that is not in the batch stands still: frames are counted, as in the paper, not seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from spoton_edge._ext.bytetrack import BatchTracks, MultiCameraTracker
+from spoton_edge.types import Detections, FrameBatch, Tracklets
+
+
+class Tracker:
+    """Follows people within each camera; ids count from 1 per camera and are never reused.
+
+    Scores and limits are ByteTrack's, named: detections above `high_score` are matched first at 1 - IoU * score below
+    `match_limit`; those above `low_score` then keep a track alive at 1 - IoU below `second_match_limit`; one of at
+    least `new_score` starts a track, which is shown once a second detection confirms it within `new_match_limit`. A
+    lost track is kept for `buffer_s` seconds at the camera's frame rate. A lost and a tracked one nearer than
+    `duplicate_limit` are one. `pascal_iou` counts a box from x1 to x2 as x2 - x1 + 1 wide, as published. Raises
+    ValueError for a number that makes no sense.
+    """
+
+    def __init__(
+        self,
+        frame_rates: Sequence[float],
+        *,
+        high_score: float = 0.5,
+        low_score: float = 0.1,
+        new_score: float = 0.6,
+        match_limit: float = 0.8,
+        second_match_limit: float = 0.5,
+        new_match_limit: float = 0.7,
+        duplicate_limit: float = 0.15,
+        buffer_s: float = 1.0,
+        pascal_iou: bool = True,
+        threads: int = 1,
+    ) -> None:
+        self._cameras = MultiCameraTracker(
+            frame_rates,
+            high_score=high_score,
+            low_score=low_score,
+            new_score=new_score,
+            match_limit=match_limit,
+            second_match_limit=second_match_limit,
+            new_match_limit=new_match_limit,
+            duplicate_limit=duplicate_limit,
+            buffer_s=buffer_s,
+            pascal_iou=pascal_iou,
+            threads=threads,
+        )
+
+    def update(self, batch: FrameBatch, detections: Detections) -> Tracklets:
+        """The people seen in this batch, state VISIBLE; `ground` and `embedding` are left empty.
+
+        Raises ValueError, with no camera changed, for detections that are not finite boxes or do not fit the batch.
+        """
+        return _tracklets(batch, self._cameras.update(detections, batch.camera))
+
+    def predict(self, batch: FrameBatch) -> Tracklets:
+        """Where the people last seen are expected in this batch, which no detector looked at; state COASTING."""
+        return _tracklets(batch, self._cameras.predict(batch.camera))
+
+    def forget(self, camera: int) -> None:
+        """Starts a camera anew, as when it was replaced or moved; its ids go on counting."""
+        self._cameras.forget(camera)
+
+
+def _tracklets(batch: FrameBatch, tracks: BatchTracks) -> Tracklets:
+    return Tracklets.tracked(
+        camera=tracks.camera,
+        track_id=tracks.track_id,
+        state=tracks.state,
+        xyxy=tracks.xyxy,
+        score=tracks.score,
+        captured_ns=np.repeat(batch.captured_ns, np.diff(tracks.offsets)),
+    )

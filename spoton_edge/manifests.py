@@ -101,7 +101,7 @@ Source: TypeAlias = Annotated[WheelMember | GithubFile | DebMember | LocalFile, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputSpec:
-    """What the graph eats: float32 NCHW, channel c = (pixel_c * scale - mean_c) / std_c, channels in `colour` order.
+    """What the graph eats: float32 NCHW, channel c = (pixel_c - mean_c) / std_c in grey levels, in `colour` order.
 
     `letterbox` keeps the aspect ratio, puts the picture top left and fills the rest with `pad`; `stretch` does not.
     """
@@ -112,7 +112,6 @@ class InputSpec:
     colour: Literal["bgr", "rgb"]
     size: tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]]  # default width, height
     fit: Literal["letterbox", "stretch"]
-    scale: float = 1.0
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
     multiple: Annotated[int, Field(gt=0)] = 1  # width and height are multiples of this

@@ -2,9 +2,9 @@
 
     python -m tests.bench.reid_statistics [CACHE]
 
-Takes the weights of the manifests' `reid` models from CACHE (default: ../shared/models) and pictures of known people from
-../shared/data: PETS 2009 (one camera, 19 people; two pictures of a person are at least 2 s apart) and UFES (four
-cameras, two people dressed alike; pairs from different cameras). The manifests quote PETS, which has more people.
+Takes the weights of the manifests' `reid` models from CACHE (default: ../shared/models) and pictures of known people
+from ../shared/data: PETS 2009 (one camera, 19 people; two pictures of a person are at least 2 s apart) and UFES
+(four cameras, two people dressed alike; pairs from different cameras). The manifests quote PETS, which has more people.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def network_input(crop: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.float3
     resized = cv2.resize(crop, spec.size, interpolation=cv2.INTER_LINEAR).astype(np.float32)
     if spec.colour == "rgb":
         resized = resized[:, :, ::-1]
-    normal = (resized * np.float32(spec.scale) - np.float32(spec.mean)) / np.float32(spec.std)
+    normal = (resized - np.float32(spec.mean)) / np.float32(spec.std)
     return np.ascontiguousarray(normal.transpose(2, 0, 1), dtype=np.float32)
 
 

@@ -107,7 +107,8 @@ def spell_out_mean_variance(model: onnx.ModelProto) -> None:
     opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
     if not any(node.op_type == "MeanVarianceNormalization" for node in graph.node):
         return
-    graph.initializer.append(numpy_helper.from_array(np.float32(VARIANCE_EPSILON).reshape(1), "variance_epsilon"))
+    epsilon = unused_name(graph, "variance_epsilon")
+    graph.initializer.append(numpy_helper.from_array(np.full(1, VARIANCE_EPSILON, np.float32), epsilon))
     nodes = []
     for node in graph.node:
         if node.op_type != "MeanVarianceNormalization":
@@ -116,14 +117,15 @@ def spell_out_mean_variance(model: onnx.ModelProto) -> None:
         axes = next((list(entry.ints) for entry in node.attribute if entry.name == "axes"), [0, 2, 3])
         name = node.output[0]
         mean, centred, square, variance, padded, deviation = (
-            f"{name}_{part}" for part in ("mean", "centred", "square", "variance", "padded", "deviation")
+            unused_name(graph, f"{name}_{part}")
+            for part in ("mean", "centred", "square", "variance", "padded", "deviation")
         )
         nodes += [
             reduce_mean(graph, opset, node.input[0], mean, axes),
             helper.make_node("Sub", [node.input[0], mean], [centred], centred),
             helper.make_node("Mul", [centred, centred], [square], square),
             reduce_mean(graph, opset, square, variance, axes),
-            helper.make_node("Add", [variance, "variance_epsilon"], [padded], padded),
+            helper.make_node("Add", [variance, epsilon], [padded], padded),
             helper.make_node("Sqrt", [padded], [deviation], deviation),
             helper.make_node("Div", [centred, deviation], [name], name),
         ]
@@ -204,9 +206,18 @@ def depending_on_inputs(graph: onnx.GraphProto, constants: dict[str, NDArray[np.
 
 def replace_shape(graph: onnx.GraphProto, node: onnx.NodeProto, shape: NDArray[np.generic]) -> None:
     """Give one Reshape its own shape constant; the old one may serve other nodes too."""
-    name = f"{node.output[0]}_shape"
+    name = unused_name(graph, f"{node.output[0]}_shape")
     graph.initializer.append(numpy_helper.from_array(shape.astype(np.int64), name))
     node.input[1] = name
+
+
+def unused_name(graph: onnx.GraphProto, wish: str) -> str:
+    """`wish`, with underscores added until nothing in the graph is called so."""
+    taken = {tensor.name for tensor in graph.initializer} | {value.name for value in graph.input}
+    taken.update(name for node in graph.node for name in (*node.input, *node.output))
+    while wish in taken:
+        wish += "_"
+    return wish
 
 
 def true_inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:

@@ -16,9 +16,10 @@ from pathlib import Path
 from types import ModuleType
 
 from spoton_edge.errors import MissingExtraError, ModelError
-from spoton_edge.file_sources import GithubHosts, Log
+from spoton_edge.file_sources import GithubHosts
 from spoton_edge.manifests import NAME, Manifest, Pinned, manifest, manifests, parse_manifest
 from spoton_edge.pinned_files import GITHUB, WrongContent, check_sha256, fetch_file, sha256, write_whole
+from spoton_edge.transfers import Log
 
 SERVICE_CACHE = Path("/var/cache/spoton-edge")
 

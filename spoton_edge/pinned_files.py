@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from spoton_edge.errors import ModelError
-from spoton_edge.file_sources import GithubHosts, Log, SourceUnavailable, take
+from spoton_edge.file_sources import GithubHosts, take
 from spoton_edge.manifests import LocalFile, Pinned
+from spoton_edge.transfers import Log, SourceUnavailable
 
 SCRATCH = ".partial-"
 YOUNG_S = 10.0

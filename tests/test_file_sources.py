@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from spoton_edge import file_sources
+from spoton_edge import file_sources, transfers
 from spoton_edge.errors import ExitCode, ModelError
 from spoton_edge.file_sources import GithubHosts
 from spoton_edge.manifests import DebMember, WheelMember
@@ -222,16 +222,16 @@ def test_a_truncated_debian_package_is_refused(
     package_archive({"usr/share/doc/clip.avi": CONTENT})
     package = tmp_path / "archive" / "spoton-doc_1.0_all.deb"
     package.write_bytes(package.read_bytes()[:-300])
-    with pytest.raises(file_sources.SourceUnavailable, match=r"damaged|no member"):
+    with pytest.raises(transfers.SourceUnavailable, match=r"damaged|no member"):
         file_sources.unpack_deb(package, DEB.member, tmp_path / "clip.avi")
 
 
 def test_a_client_that_falls_silent_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(file_sources, "SILENCE_S", 0.3)
-    monkeypatch.setattr(file_sources, "REPORT_S", 0.1)
+    monkeypatch.setattr(transfers, "SILENCE_S", 0.3)
+    monkeypatch.setattr(transfers, "REPORT_S", 0.1)
     pid = tmp_path / "pid"
-    with pytest.raises(file_sources.SourceUnavailable, match="nothing arrived"):
-        file_sources.run_client(
+    with pytest.raises(transfers.SourceUnavailable, match="nothing arrived"):
+        transfers.run_client(
             ["sh", "-c", f"sleep 600 & echo $! > {pid}; wait"], tmp_path, lambda line: None, expected_bytes=0
         )
     with contextlib.suppress(ProcessLookupError, FileNotFoundError):
@@ -240,8 +240,8 @@ def test_a_client_that_falls_silent_is_ended(tmp_path: Path, monkeypatch: pytest
 
 
 def test_progress_of_a_client_is_said_in_megabytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(file_sources, "REPORT_S", 0.1)
+    monkeypatch.setattr(transfers, "REPORT_S", 0.1)
     lines: list[str] = []
     command = ["sh", "-c", "head -c 1500000 /dev/zero > arriving; sleep 0.5"]
-    file_sources.run_client(command, tmp_path, lines.append, expected_bytes=3_000_000)
+    transfers.run_client(command, tmp_path, lines.append, expected_bytes=3_000_000)
     assert "  1.5 of 3.0 MB" in lines

@@ -56,6 +56,10 @@ NOT_YET = (
         "use auto or onnxruntime",
     ),
     NotYet("runtime.watch", lambda value: value in (True, "yes", "on"), "reloading by itself", "use false"),
+    NotYet("uplink.border", bool, "joining boxes to one site", "use []"),
+    NotYet(
+        "uplink.share_appearance", lambda value: value in (True, "yes", "on"), "joining boxes to one site", "use false"
+    ),
     NotYet("uplink.server", lambda value: value is not None, "joining boxes to one site", "use null"),
 )
 

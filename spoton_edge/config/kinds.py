@@ -159,7 +159,8 @@ def _model_fault(model: str) -> str | None:
 Model = Annotated[str, Field(strict=True), _faultless(_model_fault)]
 
 
-def _endpoint_fault(endpoint: str) -> str | None:
+def endpoint_fault(endpoint: str) -> str | None:
+    """What is wrong with a ZeroMQ endpoint; None: nothing."""
     if endpoint.startswith("ipc://"):
         path = endpoint.removeprefix("ipc://")
         if not path.startswith(("/", "@")):
@@ -176,10 +177,10 @@ def _control_fault(control: str) -> str | None:
         return None
     if not control.startswith("ipc://"):
         return "must be 'auto' or ipc:///PATH: who may use it is decided by the file's permissions"
-    return _endpoint_fault(control)
+    return endpoint_fault(control)
 
 
-Endpoint = Annotated[str, Field(strict=True), _faultless(_endpoint_fault)]
+Endpoint = Annotated[str, Field(strict=True), _faultless(endpoint_fault)]
 Control = Annotated[str, Field(strict=True), _faultless(_control_fault)]
 Preview = Annotated[
     Annotated[Flag, Tag("flag")] | Annotated[Endpoint, Tag("endpoint")],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -95,17 +96,20 @@ def _resolve_paths(data: dict[str, Any], folder: Path) -> None:
 
 def _missing_files(data: dict[str, Any]) -> Iterator[Problem]:
     for loc, value in _paths(data):
-        if loc[-1] == "source" and source_kind(value) == "images":
-            if not Path(value).parent.is_dir():
-                yield Problem(loc, f"no such folder: {Path(value).parent}; correct the path")
-        elif not Path(value).exists():
+        images = loc[-1] == "source" and source_kind(value) == "images"
+        wanted = Path(value).parent if images else Path(value)
+        kind, mode = ("folder", stat.S_ISDIR) if images else ("file", stat.S_ISREG)
+        try:
+            if not mode(wanted.stat().st_mode):
+                yield Problem(loc, f"is not a {kind}: {wanted}; correct the path")
+            elif not os.access(wanted, os.R_OK):
+                yield Problem(loc, f"may not be read: {wanted}; give the service's user permission")
+        except FileNotFoundError:
             yield Problem(
-                loc, f"no such file: {value}; correct the path (a relative one starts at the site file's folder)"
+                loc, f"no such {kind}: {wanted}; correct the path (a relative one starts at the site file's folder)"
             )
-        elif not Path(value).is_file():
-            yield Problem(loc, f"is not a file: {value}; correct the path")
-        elif not os.access(value, os.R_OK):
-            yield Problem(loc, f"may not be read: {value}; give the service's user permission")
+        except OSError as error:
+            yield Problem(loc, f"cannot be read ({error.strerror}): {wanted}; correct the path or its permissions")
 
 
 def _paths(data: dict[str, Any]) -> Iterator[tuple[Loc, str]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from spoton_edge.config.document import Document
 from spoton_edge.config.faults import closest
-from spoton_edge.config.kinds import is_local
+from spoton_edge.config.kinds import endpoint_fault, is_local
 from spoton_edge.config.places import Problem, lookup, places
 
 
@@ -85,4 +85,6 @@ def _equal_endpoints(document: Document) -> Iterator[Problem]:
 
 def _endpoints(data: dict[str, Any]) -> Iterator[tuple[Any, str]]:
     for key in ("publish.bind[]", "publish.snapshot", "publish.preview"):
-        yield from ((loc, value) for loc, value in places(data, key) if isinstance(value, str) and "://" in value)
+        for loc, value in places(data, key):
+            if isinstance(value, str) and endpoint_fault(value) is None:
+                yield loc, value

@@ -212,7 +212,7 @@ class Runtime(Section):
     sync_window_ms: Positive = Field(default=100.0, description="frames of one batch lie within this, milliseconds")
     stall_s: Positive = Field(default=5.0, description="a camera without frames for this long is stalled, seconds")
     control: Control = Field(
-        default="auto", description="control socket, ipc:///PATH; auto: /run/spoton-edge/<site>.sock"
+        default="auto", description="control socket, ipc:///PATH; auto: /run/spoton-edge/SITE.sock"
     )
 
 

@@ -1,0 +1,44 @@
+"""One YAML file a site: read, checked and frozen.
+
+`load` gives a `Site` or every fault at once; nothing else in the program reads YAML or knows a default.
+"""
+
+from spoton_edge.config.loading import check, effective, load, without_password
+from spoton_edge.config.outline import reference, schema
+from spoton_edge.config.sections import (
+    Border,
+    Camera,
+    CameraGround,
+    Detector,
+    FloorMap,
+    Handoff,
+    Identity,
+    Publish,
+    Reid,
+    Runtime,
+    Site,
+    Tracker,
+    Uplink,
+)
+
+__all__ = [
+    "Border",
+    "Camera",
+    "CameraGround",
+    "Detector",
+    "FloorMap",
+    "Handoff",
+    "Identity",
+    "Publish",
+    "Reid",
+    "Runtime",
+    "Site",
+    "Tracker",
+    "Uplink",
+    "check",
+    "effective",
+    "load",
+    "reference",
+    "schema",
+    "without_password",
+]

@@ -1,0 +1,101 @@
+"""Keys that this version does not serve yet, and keys that have a new name. Both tables are meant to shrink."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from spoton_edge.config.document import Document
+from spoton_edge.config.kinds import source_kind
+from spoton_edge.config.places import Loc, Problem, key_path, lookup, places, printable
+
+log = logging.getLogger(__name__)
+
+# Old key -> new key, both whole, as in {"cameras[].rotation": "cameras[].orientation"}. The old one is taken, with a
+# warning, for one minor release.
+RENAMED: dict[str, str] = {}
+
+
+class NotYet(NamedTuple):
+    """A key, the values of it that are refused, what they would be, and what to write until then."""
+
+    key: str
+    refuses: Callable[[Any], bool]
+    what: str
+    instead: str
+
+
+def _is_kind(*kinds: str) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, str) and source_kind(value) in kinds
+
+
+NOT_YET = (
+    NotYet("cameras[].source", _is_kind("rtsp", "http"), "network cameras", "use a video file"),
+    NotYet("cameras[].source", _is_kind("device"), "video devices", "use a video file"),
+    NotYet("cameras[].source", _is_kind("images"), "image sequences", "use a video file"),
+    NotYet("cameras[].source", _is_kind("test"), "test pictures", "use a video file"),
+    NotYet("cameras[].decode", lambda value: value == "cuda", "decoding on the GPU", "use auto or cpu"),
+    NotYet(
+        "cameras[].ground.camera",
+        lambda value: value is not None,
+        "calibration by lens and pose",
+        "use homography, points or projection",
+    ),
+    NotYet(
+        "cameras[].ground.file",
+        lambda value: value is not None,
+        "calibration files",
+        "use homography, points or projection",
+    ),
+    NotYet("publish.preview", lambda value: value not in (None, False, "no", "off"), "pictures", "use false"),
+    NotYet(
+        "runtime.backend",
+        lambda value: value in ("tensorrt", "tensorrt_rtx"),
+        "TensorRT",
+        "use auto or onnxruntime",
+    ),
+    NotYet("runtime.watch", lambda value: value in (True, "yes", "on"), "reloading by itself", "use false"),
+    NotYet("uplink.border", bool, "joining boxes to one site", "use []"),
+    NotYet(
+        "uplink.share_appearance", lambda value: value in (True, "yes", "on"), "joining boxes to one site", "use false"
+    ),
+    NotYet("uplink.server", lambda value: value is not None, "joining boxes to one site", "use null"),
+)
+
+
+def not_yet(data: dict[str, Any]) -> list[Problem]:
+    """A fault for each value that this version cannot serve."""
+    return [
+        Problem(loc, f"not yet: this version has no {entry.what}; {entry.instead}")
+        for entry in NOT_YET
+        for loc, value in places(data, entry.key)
+        if entry.refuses(value)
+    ]
+
+
+def apply_renames(document: Document) -> list[Problem]:
+    """Moves values from old keys to new ones, with a warning each; a fault where both are given."""
+    problems = []
+    for old, new in RENAMED.items():
+        for loc, _ in places(document.data, old):
+            target = _like(new, loc)
+            section = lookup(document.data, target[:-1])
+            if not isinstance(section, dict):
+                continue  # the new place's own fault is told by the schema
+            if target[-1] in section:
+                problems.append(
+                    Problem(loc, f"is the old name of {key_path(target)[:-2]}, also given; remove this one")
+                )
+                lookup(document.data, loc[:-1]).pop(loc[-1])
+            else:
+                where = f"{document.path}:{document.line(loc)}: {key_path(loc)}"
+                document.rename(loc, target)
+                log.warning("%s", printable(f"{where}has a new name; write {key_path(target)[:-2]}"))
+    return problems
+
+
+def _like(pattern: str, loc: Loc) -> Loc:
+    """The place that a pattern names, with the list positions of another."""
+    positions = (key for key in loc if isinstance(key, int))
+    return tuple(next(positions) if key == "[]" else key for key in pattern.replace("[]", ".[]").split("."))

@@ -1,0 +1,122 @@
+"""From a site file to a `Site`, or to all that is wrong with it at once."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from spoton_edge.config.changes import apply_renames, not_yet
+from spoton_edge.config.document import Document, dump, read
+from spoton_edge.config.faults import problems_of
+from spoton_edge.config.kinds import is_path, source_kind
+from spoton_edge.config.places import Loc, Problem, assign, places
+from spoton_edge.config.rules import broken_rules
+from spoton_edge.config.sections import Site
+from spoton_edge.errors import ConfigError
+
+
+def load(path: str | Path) -> Site:
+    """The site that a YAML file describes: paths absolute, `${NAME}` in sources replaced, defaults filled in.
+
+    Files that it names need not exist (see `check`). Raises `ConfigError` with every fault, one line each:
+    `FILE:LINE: key.path: what is wrong; remedy`. Old names of keys are taken and warned of in the log.
+    """
+    site, document, problems = _examine(Path(path))
+    if site is None or problems:
+        raise ConfigError(document.describe(problems))
+    return site
+
+
+def check(path: str | Path) -> list[str]:
+    """Every fault of a site file, also files that it names and that are not there; empty: nothing is wrong."""
+    try:
+        _, document, problems = _examine(Path(path))
+    except ConfigError as error:
+        return error.problems
+    faulty = {problem.loc for problem in problems}
+    missing = [problem for problem in _missing_files(document.data) if problem.loc not in faulty]
+    return document.describe([*problems, *missing])
+
+
+def effective(site: Site) -> str:
+    """The site with every default filled in, as YAML; passwords in sources are hidden."""
+    data = site.model_dump(mode="json")
+    for loc, source in places(data, "cameras[].source"):
+        assign(data, loc, without_password(source))
+    return dump(data)
+
+
+def without_password(source: str) -> str:
+    """A source with its login hidden, unless that is only a reference to a credential."""
+    match = re.match(r"([a-z][a-z0-9+.-]*://)(.*)@", source, re.IGNORECASE)
+    if match is None or re.fullmatch(r"\{cred:[^{}]*\}", match[2]):
+        return source
+    return f"{match[1]}***@{source[match.end() :]}"
+
+
+def _examine(path: Path) -> tuple[Site | None, Document, list[Problem]]:
+    document = read(path)
+    problems = [*document.problems, *apply_renames(document), *_expand_sources(document.data)]
+    _resolve_paths(document.data, (Path.cwd() / path).parent)
+    problems += [*not_yet(document.data), *broken_rules(document)]
+    try:
+        return Site.model_validate(document.data), document, problems
+    except ValidationError as error:
+        return None, document, problems + problems_of(error, document.data)
+
+
+def _expand_sources(data: dict[str, Any]) -> list[Problem]:
+    """Replaces `${NAME}` in sources by the environment's value."""
+    problems = []
+    for loc, source in places(data, "cameras[].source"):
+        if not isinstance(source, str):
+            continue
+        for name in re.findall(r"\$\{([^}]*)\}", source):
+            if os.environ.get(name):
+                source = source.replace(f"${{{name}}}", os.environ[name])
+            else:
+                problems.append(Problem(loc, f"the environment variable {name} is not set; export {name}=VALUE"))
+                break
+        assign(data, loc, source)
+    return problems
+
+
+def _resolve_paths(data: dict[str, Any], folder: Path) -> None:
+    """Makes the paths of a file relative to its folder, not to wherever the command was given."""
+    for loc, value in _paths(data):
+        if "${" not in value:  # a variable that is not set: a fault of its own
+            assign(data, loc, str(folder / value))
+
+
+def _missing_files(data: dict[str, Any]) -> Iterator[Problem]:
+    for loc, value in _paths(data):
+        images = loc[-1] == "source" and source_kind(value) == "images"
+        wanted = Path(value).parent if images else Path(value)
+        kind, mode = ("folder", stat.S_ISDIR) if images else ("file", stat.S_ISREG)
+        try:
+            if not mode(wanted.stat().st_mode):
+                yield Problem(loc, f"is not a {kind}: {wanted}; correct the path")
+            elif not os.access(wanted, os.R_OK):
+                yield Problem(loc, f"may not be read: {wanted}; give the service's user permission")
+        except FileNotFoundError:
+            yield Problem(
+                loc, f"no such {kind}: {wanted}; correct the path (a relative one starts at the site file's folder)"
+            )
+        except OSError as error:
+            yield Problem(loc, f"cannot be read ({error.strerror}): {wanted}; correct the path or its permissions")
+
+
+def _paths(data: dict[str, Any]) -> Iterator[tuple[Loc, str]]:
+    for loc, source in places(data, "cameras[].source"):
+        if isinstance(source, str) and source and source_kind(source) in ("file", "images"):
+            yield loc, source
+    for key in ("detector.model", "reid.model"):
+        yield from ((loc, model) for loc, model in places(data, key) if isinstance(model, str) and is_path(model))
+    for key in ("ground.map", "cameras[].ground.file"):
+        yield from ((loc, value) for loc, value in places(data, key) if isinstance(value, str) and value)

@@ -9,12 +9,12 @@ import time
 from collections import deque
 from dataclasses import dataclass
 
-from spoton_edge.batcher import Batcher
+from spoton_edge.capture.batcher import Batcher
+from spoton_edge.capture.source import Source
+from spoton_edge.capture.stamps import LiveTimes, RecordedClock, RecordedTimes
+from spoton_edge.capture.video import Picture, RefusedError, SilentError, SourceError, Video, check_crop, interruptible
 from spoton_edge.errors import CameraError, CredentialError
-from spoton_edge.source import Source
-from spoton_edge.stamps import LiveTimes, RecordedClock, RecordedTimes
 from spoton_edge.types import U8, Event
-from spoton_edge.video import Picture, RefusedError, SilentError, SourceError, Video, check_crop, interruptible
 
 _log = logging.getLogger("spoton_edge.capture")
 

@@ -22,8 +22,8 @@ import av.filter
 import numpy as np
 from av.codec.hwaccel import HWAccel
 
+from spoton_edge.capture.source import Kind, Source, first_number, pattern_graph, scrub
 from spoton_edge.errors import CameraError
-from spoton_edge.source import Kind, Source, first_number, pattern_graph, scrub
 from spoton_edge.types import U8
 
 MAX_PIXELS = 8192 * 8192

@@ -1,9 +1,4 @@
-"""Capture: from the cameras' sources to batches of timestamped frames.
-
-Every source has a thread of its own that decodes it and leaves the newest frame in its camera's mailbox; a dead, frozen
-or absent camera delays nobody. See `source.py` for what a source can be, `video.py` for decoding, `stamps.py` for time,
-`reader.py` for a source's life and `batcher.py` for mailboxes and joining.
-"""
+"""All cameras of a site together: sources in, batches, states and counts out."""
 
 from __future__ import annotations
 
@@ -13,15 +8,13 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from spoton_edge.batcher import Batcher
+from spoton_edge.capture.batcher import Batcher
+from spoton_edge.capture.reader import Camera, Pace, Reader, event_queue
+from spoton_edge.capture.source import Kind, Source
+from spoton_edge.capture.stamps import RecordedClock
+from spoton_edge.capture.video import cuda_problem
 from spoton_edge.errors import CameraError, SpotOnError
-from spoton_edge.reader import Camera, Pace, Reader, event_queue
-from spoton_edge.source import Kind, Source
-from spoton_edge.stamps import RecordedClock
 from spoton_edge.types import CameraStatus, Event, FrameBatch
-from spoton_edge.video import cuda_problem
-
-__all__ = ["Capture", "Source"]
 
 _log = logging.getLogger("spoton_edge.capture")
 

@@ -39,6 +39,12 @@ class CameraError(SpotOnError):
     """A source that cannot be opened or decoded."""
 
 
+class CredentialError(SpotOnError):
+    """A login that the configuration names and the machine does not have."""
+
+    exit_code = ExitCode.MISSING
+
+
 class MissingExtraError(SpotOnError):
     """A verb or a setting needs an optional dependency that is not installed."""
 

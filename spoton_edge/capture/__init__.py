@@ -1,0 +1,11 @@
+"""Capture: from the cameras' sources to batches of timestamped frames.
+
+Every source has a thread of its own that decodes it and leaves the newest frame in its camera's mailbox; a dead, frozen
+or absent camera delays nobody. `source.py`: what a source can be; `video.py`: decoding, the one place that knows PyAV;
+`stamps.py`: time; `reader.py`: a source's life; `batcher.py`: mailboxes and joining; `capture.py`: all together.
+"""
+
+from spoton_edge.capture.capture import Capture
+from spoton_edge.capture.source import Source
+
+__all__ = ["Capture", "Source"]

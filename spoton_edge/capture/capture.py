@@ -1,0 +1,213 @@
+"""All cameras of a site together: sources in, batches, states and counts out."""
+
+from __future__ import annotations
+
+import logging
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from spoton_edge.capture.batcher import Batcher
+from spoton_edge.capture.reader import Camera, Pace, Reader, event_queue
+from spoton_edge.capture.source import Kind, Source
+from spoton_edge.capture.stamps import RecordedClock
+from spoton_edge.capture.video import cuda_problem
+from spoton_edge.errors import CameraError, SpotOnError
+from spoton_edge.types import CameraStatus, Event, FrameBatch
+
+_log = logging.getLogger("spoton_edge.capture")
+
+STOP_S = 1.0
+_WRONG_RATE = 0.005
+
+
+class Capture:
+    """The cameras of a site.
+
+    Args:
+        sources: one for each camera, in the order of the config. Cameras that name the same recording or stream share
+            one reader: it is decoded once.
+        sync_window_ms: frames captured within it are one batch, and no frame waits longer for others.
+        stall_s: a camera without a usable frame for so long is stalled and connected anew.
+        pace: `realtime`: recordings run by their own clock, and a slow consumer loses frames as with a camera. `fast`:
+            recordings only; as fast as the consumer takes them, every frame exactly once, the same batches every time.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        *,
+        sync_window_ms: float = 100.0,
+        stall_s: float = 5.0,
+        pace: Literal["realtime", "fast"] = "realtime",
+    ) -> None:
+        self._fast = pace == "fast"
+        live = [source.name for source in sources if not source.recorded]
+        if self._fast and live:
+            raise CameraError(f"camera {live[0]}: a live source has a pace of its own; run it in real time")
+        self._events = event_queue()
+        self._cameras = [Camera(index, source, self._events) for index, source in enumerate(sources)]
+        self._batcher = Batcher(len(sources), round(sync_window_ms * 1e6), lossless=self._fast)
+        self._clock = RecordedClock()
+        self._newest: tuple[int, int] | None = None  # stamp, monotonic time at which it was taken
+        cuda = self._cuda(sources)
+        groups: dict[object, list[Camera]] = {}
+        for camera in self._cameras:
+            source = camera.source
+            # Devices cannot be opened twice; a file read for two clocks at once would lock the two in fast pace.
+            shared = (source.url, source.decode, source.transport, source.rate_hz, source.clock_offset_ms)
+            groups.setdefault(shared, []).append(camera)
+        self._readers = [
+            Reader(
+                group, self._batcher, Pace(stall_s, self._fast, self._clock, cuda and _may_use_cuda(group[0].source))
+            )
+            for group in groups.values()
+        ]
+
+    @staticmethod
+    def _cuda(sources: Sequence[Source]) -> bool:
+        """Whether to decode on the GPU; says once why not where it was asked for."""
+        asked = [source.name for source in sources if source.decode == "cuda"]
+        if not any(_may_use_cuda(source) for source in sources):
+            return False
+        problem = cuda_problem()
+        if problem and asked:
+            _log.warning("camera %s: decode: cuda is not possible here (%s); decoding on the CPU", asked[0], problem)
+        return problem is None
+
+    def start(self) -> None:
+        """Open recordings, and start the readers.
+
+        Raises:
+            CameraError: a recording is missing or holds no video, or a crop is not inside its picture. A stream that is
+                down is no error: it is waited for.
+            CredentialError: a source names a login that is absent.
+        """
+        try:
+            for reader in self._readers:
+                if reader.source.recorded:
+                    reader.open()
+                else:
+                    reader.source.resolved()
+        except SpotOnError:
+            self.stop()
+            raise
+        self._clock.anchor_ns = time.monotonic_ns()
+        if self._fast:
+            for camera in self._cameras:
+                self._batcher.open(camera.index)
+        for reader in self._readers:
+            reader.start()
+
+    def take(self, timeout_s: float | None = None) -> FrameBatch | None:
+        """The next batch, at most one frame a camera; None when there is none within the timeout, or `finished`.
+
+        Frames that are not taken in time are replaced by newer ones, and counted as dropped.
+        """
+        return self._batcher.take(timeout_s, self._taken)
+
+    def _taken(self, newest_ns: int) -> None:
+        self._newest = (newest_ns, time.monotonic_ns())
+
+    def __iter__(self) -> Iterator[FrameBatch]:
+        """Batches until the recordings have ended or the capture is stopped."""
+        while not self.finished:
+            batch = self.take(None)
+            if batch is not None:
+                yield batch
+
+    @property
+    def finished(self) -> bool:
+        """Whether no batch will come any more."""
+        return self._batcher.finished
+
+    def now_ns(self) -> int:
+        """The time that ages are counted to: monotonic, and in fast pace the last batch's newest stamp when taken."""
+        now = time.monotonic_ns()
+        if not self._fast:
+            return now
+        if self._newest is None:
+            return self._clock.anchor_ns
+        stamp, taken_ns = self._newest
+        return stamp + now - taken_ns
+
+    def status(self) -> list[CameraStatus]:
+        """Every camera's health, in the order of the config."""
+        gained = [self._gained_ms(camera) for camera in self._cameras]
+        statuses = []
+        for camera in self._cameras:
+            frames, dropped, fps = self._batcher.counts(camera.index)
+            others = [ms for index, ms in enumerate(gained) if ms is not None and index != camera.index]
+            own = gained[camera.index]
+            skew = None if own is None or not others else own - statistics.median(others)
+            statuses.append(
+                CameraStatus(
+                    name=camera.source.name,
+                    state=camera.state,
+                    fps=fps,
+                    frames=frames,
+                    dropped=dropped,
+                    bad_frames=camera.bad_frames,
+                    skew_ms=skew,
+                )
+            )
+        self._name_wrong_clocks()
+        return statuses
+
+    @staticmethod
+    def _gained_ms(camera: Camera) -> float | None:
+        times = camera.live_times
+        return times.gained_ms if times is not None and camera.state == "live" else None
+
+    def _name_wrong_clocks(self) -> None:
+        """One line, once, for a camera whose clock runs at another rate than the others'."""
+        rates = {
+            camera.index: rate
+            for camera in self._cameras
+            if camera.live_times is not None and (rate := camera.live_times.rate_error) is not None
+        }
+        for index, rate in rates.items():
+            camera = self._cameras[index]
+            others = [other for i, other in rates.items() if i != index]
+            wrong = rate - (statistics.median(others) if others else 0.0)
+            if abs(wrong) > _WRONG_RATE and not camera.clock_named:
+                camera.clock_named = True
+                direction = "fast" if wrong > 0 else "slow"
+                _log.warning("camera %s: its clock runs %.1f %% %s", camera.source.name, abs(wrong) * 100, direction)
+
+    def events(self) -> list[Event]:
+        """The changes of state since the last call: `kind` camera, `detail` the new state."""
+        taken = []
+        while self._events:
+            taken.append(self._events.popleft())
+        return taken
+
+    def retry(self) -> None:
+        """Try cameras that are down at once, refused ones too: for a reload."""
+        for reader in self._readers:
+            reader.retry()
+
+    def stop(self) -> None:
+        """End all readers within a second; `take` returns None from now on."""
+        self._batcher.close()
+        for reader in self._readers:
+            reader.stop()
+        give_up = time.monotonic() + STOP_S
+        for reader in self._readers:
+            if reader.ident is None:
+                continue
+            reader.join(max(0.0, give_up - time.monotonic()))
+            if reader.is_alive():
+                _log.warning("camera %s: its reader hangs in the system; left behind", reader.source.name)
+
+    def __enter__(self) -> Capture:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def _may_use_cuda(source: Source) -> bool:
+    return source.decode != "cpu" and source.kind in (Kind.STREAM, Kind.FILE)

@@ -1,0 +1,301 @@
+"""Opening and decoding of pictures: the one file that knows PyAV.
+
+Pixels are converted by a filter graph and not by `VideoFrame.to_ndarray(format=...)`: a graph takes its buffers from a
+pool that it owns, so that a frame costs no new memory, and crops before it converts (tests/bench/capture.py).
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import av
+import av.container.core
+import av.filter
+import numpy as np
+from av.codec.hwaccel import HWAccel
+
+from spoton_edge.capture.source import Kind, Source, first_number, pattern_graph, scrub
+from spoton_edge.errors import CameraError
+from spoton_edge.types import U8
+
+MAX_PIXELS = 8192 * 8192
+"""A picture with more is taken for damage."""
+
+OPEN_S = 5.0
+_BAD_IN_A_ROW = 1000
+_NOTHING = (errno.EAGAIN, errno.EINTR)
+
+
+class SourceError(CameraError):
+    """A source that cannot be opened or read now; a camera may come back."""
+
+
+class RefusedError(SourceError):
+    """The camera refuses the login (401, 403)."""
+
+
+class SilentError(SourceError):
+    """Nothing came within the time allowed."""
+
+
+class _InterruptibleClock:
+    """Stands in for the `time` module in PyAV's container code, so that a thread can be called back from FFmpeg.
+
+    FFmpeg asks PyAV during every wait whether to go on, and PyAV looks at the clock alone: to a thread whose stop event
+    is set the clock therefore jumps ahead at each look, and the wait ends as a time-out within FFmpeg's 100 ms poll.
+    """
+
+    def __init__(self) -> None:
+        self._stops: dict[int, threading.Event] = {}
+        self._future = itertools.count(1)
+
+    def monotonic(self) -> float:
+        stop = self._stops.get(threading.get_ident())
+        if stop is None or not stop.is_set():
+            return time.monotonic()
+        return next(self._future) * 1e12
+
+    @contextmanager
+    def interruptible(self, stop: threading.Event) -> Iterator[None]:
+        """Within it, this thread's waits in FFmpeg end when `stop` is set."""
+        self._stops[threading.get_ident()] = stop
+        try:
+            yield
+        finally:
+            del self._stops[threading.get_ident()]
+
+
+_clock = _InterruptibleClock()
+av.container.core.time = _clock  # type: ignore[attr-defined]
+interruptible = _clock.interruptible
+
+
+@dataclass(slots=True)
+class Picture:
+    """A decoded picture, not yet converted."""
+
+    frame: Any  # av.VideoFrame
+    time_ns: int | None  # presentation time in the stream's own clock
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in px."""
+        return self.frame.width, self.frame.height
+
+
+class Video:
+    """An open source; to be used by one thread at a time.
+
+    Args:
+        silence_s: a read that yields nothing for so long raises `SilentError`.
+        cuda: decode on the GPU what it can decode; the rest on the CPU.
+
+    Raises:
+        RefusedError, SilentError, SourceError: it cannot be opened; the text names the camera, never a login.
+        CredentialError: the URL names a login that is absent.
+    """
+
+    def __init__(self, source: Source, silence_s: float, *, cuda: bool = False) -> None:
+        self.source = source
+        self._secret = source.resolved()
+        url, container_format, options = _how_to_open(source, self._secret)
+        try:
+            self._container = av.open(
+                url,
+                format=container_format,
+                options=options,
+                timeout=(OPEN_S, silence_s),
+                hwaccel=HWAccel("cuda") if cuda else None,
+            )
+        except av.FFmpegError as error:
+            raise self._explained(error, opening=True) from None
+        self._stream: Any = next(iter(self._container.streams.video), None)
+        if self._stream is None or self._stream.codec_context is None:
+            self._container.close()
+            raise SourceError(f"camera {source.name}: {source.shown} has no video that can be decoded")
+        # One thread a camera: more would only add latency (frame threads) or switching (slice threads).
+        self._stream.thread_type = "NONE"
+        self._stream.codec_context.thread_count = 1
+        self._stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+        self._converters: dict[tuple[int, int, int, int] | None, _Converter] = {}
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in px as the container announces it; (0, 0) where it does not."""
+        return self._stream.codec_context.width, self._stream.codec_context.height
+
+    @property
+    def rate_hz(self) -> float:
+        """The nominal frame rate."""
+        rate: Fraction | None = self._stream.average_rate or self._stream.guessed_rate
+        return float(rate) if rate else self.source.rate_hz
+
+    @property
+    def hardware(self) -> bool:
+        return bool(self._stream.codec_context.is_hwaccel)
+
+    @property
+    def timed(self) -> bool:
+        """Whether presentation times are the stream's own, and not made up from a nominal rate."""
+        return "mpjpeg" not in self._container.format.name
+
+    def pictures(self) -> Iterator[Picture | None]:
+        """Decode until the source ends; None stands for packets or pictures that could not be used.
+
+        Raises:
+            SilentError, SourceError: a stream broke off. A damaged file just ends.
+        """
+        bad = 0
+        while True:
+            try:
+                for packet in self._container.demux(self._stream):
+                    picture: Picture | None
+                    for picture in self._decoded(packet):
+                        bad = 0 if picture else bad + 1
+                        yield picture
+                return
+            except av.FFmpegError as error:
+                explained = self._explained(error)
+                bad += 1
+                if isinstance(explained, SilentError) or not self.source.recorded:
+                    raise explained from None
+                if isinstance(error, av.EOFError) or bad > _BAD_IN_A_ROW:
+                    return
+                yield None
+
+    def _decoded(self, packet: Any) -> Iterator[Picture | None]:
+        try:
+            frames = packet.decode()
+        except av.EOFError:
+            return
+        except av.FFmpegError as error:
+            if error.errno not in _NOTHING:
+                yield None
+            return
+        for frame in frames:
+            if frame.is_corrupt or frame.width * frame.height > MAX_PIXELS:
+                yield None
+            else:
+                yield Picture(frame, _time_ns(frame))
+
+    def image(self, picture: Picture, crop: tuple[int, int, int, int] | None) -> U8:
+        """The picture, or its crop, as (H, W, 3) u8 BGR, C-contiguous; its memory returns to the pool when dropped.
+
+        Raises:
+            SourceError: the crop is not inside the picture, or the pixels are of a format without a conversion.
+        """
+        converter = self._converters.get(crop)
+        if converter is None or not converter.fits(picture.frame):
+            check_crop(self.source.name, crop, picture.size)
+            try:
+                converter = self._converters[crop] = _Converter(picture.frame, crop)
+            except (av.FFmpegError, ValueError) as error:
+                raise self._explained(error) from None
+        return converter(picture.frame)
+
+    def close(self) -> None:
+        """Close the source; pictures taken from it stay valid."""
+        self._converters.clear()
+        with suppress(av.FFmpegError):
+            self._container.close()
+
+    def __enter__(self) -> Video:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _explained(self, error: Exception, *, opening: bool = False) -> SourceError:
+        name, shown = self.source.name, self.source.shown
+        if isinstance(error, av.HTTPUnauthorizedError | av.HTTPForbiddenError):
+            return RefusedError(f"camera {name}: {shown} refuses the login; check its user and password")
+        if isinstance(error, av.ExitError | TimeoutError):
+            return SilentError(f"camera {name}: {shown} is silent")
+        if isinstance(error, av.InvalidDataError) and opening:
+            return SourceError(f"camera {name}: {shown} holds no video that can be read")
+        text = getattr(error, "strerror", None) or scrub(str(error), self._secret)
+        return SourceError(f"camera {name}: {shown}: {text}")
+
+
+class _Converter:
+    """Crops and converts pictures of one size and format to BGR."""
+
+    def __init__(self, frame: Any, crop: tuple[int, int, int, int] | None) -> None:
+        self._key = (frame.width, frame.height, frame.format.name)
+        graph = av.filter.Graph()
+        graph.threads = 1
+        time_base = frame.time_base or Fraction(1, 1000)
+        nodes = [graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=time_base)]
+        self._inner = (slice(0, None), slice(0, None))
+        if crop:
+            x0, y0, x1, y1 = crop
+            # Colour is stored for 2 x 2 px: from an odd corner it would be off by one, so the rest is cut afterwards.
+            left, top = x0 & ~1, y0 & ~1
+            self._inner = (slice(y0 - top, None), slice(x0 - left, None))
+            nodes.append(graph.add("crop", f"w={x1 - left}:h={y1 - top}:x={left}:y={top}:exact=1"))
+        nodes += [graph.add("format", "bgr24"), graph.add("buffersink")]
+        graph.link_nodes(*nodes)
+        graph.configure()
+        self._graph = graph
+
+    def fits(self, frame: Any) -> bool:
+        return self._key == (frame.width, frame.height, frame.format.name)
+
+    def __call__(self, frame: Any) -> U8:
+        self._graph.vpush(frame)
+        # A copy only where the row's length is not what the pool aligns rows to.
+        image: U8 = np.ascontiguousarray(self._graph.vpull().to_ndarray()[self._inner])
+        return image
+
+
+def check_crop(name: str, crop: tuple[int, int, int, int] | None, size: tuple[int, int]) -> None:
+    """Raises `SourceError`, which names both sizes, unless `crop` lies in a picture of `size` (width, height)."""
+    if crop is None:
+        return
+    x0, y0, x1, y1 = crop
+    if not (0 <= x0 < x1 <= size[0] and 0 <= y0 < y1 <= size[1]):
+        raise SourceError(
+            f"camera {name}: crop [{x0}, {y0}, {x1}, {y1}] is not inside the picture of {size[0]}x{size[1]} px; "
+            "write [x0, y0, x1, y1] with x1, y1 not above its size"
+        )
+
+
+def cuda_problem() -> str | None:
+    """Why pictures cannot be decoded on a GPU here; None when they can."""
+    try:
+        av.CodecContext.create("h264", "r", hwaccel=HWAccel("cuda", allow_software_fallback=False))
+    except (av.FFmpegError, NotImplementedError, RuntimeError, ValueError) as error:
+        return getattr(error, "strerror", None) or str(error)
+    return None
+
+
+def _time_ns(frame: Any) -> int | None:
+    if frame.pts is None or frame.time_base is None:
+        return None
+    return int(frame.pts * frame.time_base * 1_000_000_000)
+
+
+def _how_to_open(source: Source, resolved: str) -> tuple[str, str | None, dict[str, str]]:
+    """The name, format and options that FFmpeg is given."""
+    kind = source.kind
+    if kind is Kind.PATTERN:
+        return pattern_graph(source), "lavfi", {}
+    if kind is Kind.DEVICE:
+        return source.url, "v4l2", {}
+    if kind is Kind.SEQUENCE:
+        start, rate = str(first_number(source)), str(source.rate_hz)
+        return source.url, "image2", {"framerate": rate, "start_number": start}
+    if kind is Kind.FILE:
+        return resolved, None, {}
+    options = {"analyzeduration": "1000000", "fpsprobesize": "0"}
+    if resolved.lower().startswith(("rtsp://", "rtsps://")):
+        options |= {"rtsp_transport": source.transport, "allowed_media_types": "video"}
+    return resolved, None, options

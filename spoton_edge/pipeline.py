@@ -9,9 +9,10 @@ from spoton_edge.detector import Detector
 from spoton_edge.embedder import Embedder
 from spoton_edge.ground_plane import Site
 from spoton_edge.metrics import StageTimer
-from spoton_edge.publisher import TrackPublisher
+from spoton_edge.publisher import Publisher
 from spoton_edge.tracker import Tracker
 from spoton_edge.types import FrameBatch, GlobalTracks
+from spoton_edge.wire import Encoder
 
 STAGES = ("detect", "track", "project", "embed", "associate", "publish")
 
@@ -25,7 +26,8 @@ class Pipeline:
     ground: Site
     embedder: Embedder
     associator: Associator
-    publisher: TrackPublisher
+    encoder: Encoder
+    publisher: Publisher
     timer: StageTimer
     detect_every: int = 1  # between detections the tracker predicts
     batches: int = 0
@@ -45,6 +47,8 @@ class Pipeline:
         with self.timer("associate"):
             tracks, events = self.associator.update(batch.camera, batch.captured_ns, tracklets)
         with self.timer("publish"):
-            self.publisher.publish(batch, tracks, events, age_ms)
+            self.publisher.publish(self.encoder.tracks(tracks, batch.camera, batch.captured_ns, age_ms))
+            for event in events:
+                self.publisher.publish(self.encoder.event(event))
         self.batches += 1
         return tracks

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-CROPS = {"west": (0, 448), "east": (320, 768)}  # columns of the full picture
+CROPS = {"W": (0, 448), "E": (320, 768)}  # columns of the full picture
 ROWS = 576
 FRAMES = 795
 

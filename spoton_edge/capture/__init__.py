@@ -5,7 +5,7 @@ or absent camera delays nobody. `source.py`: what a source can be; `video.py`: d
 `stamps.py`: time; `reader.py`: a source's life; `batcher.py`: mailboxes and joining; `capture.py`: all together.
 """
 
-from spoton_edge.capture.capture import Capture
+from spoton_edge.capture.capture import Capture, Format
 from spoton_edge.capture.source import Source
 
-__all__ = ["Capture", "Source"]
+__all__ = ["Capture", "Format", "Source"]

@@ -6,6 +6,7 @@ import logging
 import statistics
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from spoton_edge.capture.batcher import Batcher
@@ -20,6 +21,14 @@ _log = logging.getLogger("spoton_edge.capture")
 
 STOP_S = 1.0
 _WRONG_RATE = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A camera's frames: (width, height) px after the crop, and the nominal rate; None as long as it is not known."""
+
+    size: tuple[int, int] | None
+    rate_hz: float | None
 
 
 class Capture:
@@ -50,6 +59,7 @@ class Capture:
         self._cameras = [Camera(index, source, self._events) for index, source in enumerate(sources)]
         self._batcher = Batcher(len(sources), round(sync_window_ms * 1e6), lossless=self._fast)
         self._clock = RecordedClock()
+        self._opened = False
         self._newest: tuple[int, int] | None = None  # stamp, monotonic time at which it was taken
         cuda = self._cuda(sources)
         groups: dict[object, list[Camera]] = {}
@@ -76,8 +86,8 @@ class Capture:
             _log.warning("camera %s: decode: cuda is not possible here (%s); decoding on the CPU", asked[0], problem)
         return problem is None
 
-    def start(self) -> None:
-        """Open recordings, and start the readers.
+    def open(self) -> None:
+        """Open the recordings, so that what is wrong with them is known before anything runs.
 
         Raises:
             CameraError: a recording is missing or holds no video, or a crop is not inside its picture. A stream that is
@@ -93,6 +103,12 @@ class Capture:
         except SpotOnError:
             self.stop()
             raise
+        self._opened = True
+
+    def start(self) -> None:
+        """Start the readers, after `open` if that was not called before."""
+        if not self._opened:
+            self.open()
         self._clock.anchor_ns = time.monotonic_ns()
         if self._fast:
             for camera in self._cameras:
@@ -131,6 +147,10 @@ class Capture:
             return self._clock.anchor_ns
         stamp, taken_ns = self._newest
         return stamp + now - taken_ns
+
+    def formats(self) -> list[Format]:
+        """What is known of every camera's frames, in the order of the config; of recordings all, once started."""
+        return [Format(camera.size, camera.rate_hz) for camera in self._cameras]
 
     def status(self) -> list[CameraStatus]:
         """Every camera's health, in the order of the config."""

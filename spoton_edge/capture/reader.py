@@ -31,7 +31,8 @@ class Camera:
         self.source = source
         self.state = "connecting"
         self.bad_frames = 0
-        self.size: tuple[int, int] | None = None
+        self.size: tuple[int, int] | None = None  # of the frames it delivers
+        self.rate_hz: float | None = None  # nominal
         self.live_times: LiveTimes | None = None
         self.misfit: tuple[int, int] | None = None  # the picture size that the crop was refused for
         self.clock_named = False
@@ -97,9 +98,11 @@ class Reader(threading.Thread):
         """
         video = Video(self.source, self._pace.stall_s, cuda=self._pace.cuda)
         try:
-            if self.source.recorded:
-                for camera in self._cameras:
+            for camera in self._cameras:
+                if self.source.recorded:
                     check_crop(camera.source.name, camera.source.crop, video.size)
+                    camera.size = camera.source.size_in(video.size)
+                camera.rate_hz = video.rate_hz
         except CameraError:
             video.close()
             raise
@@ -239,7 +242,7 @@ class Reader(threading.Thread):
                     camera.become("offline", str(error).removeprefix(f"camera {camera.source.name}: "))
                 continue
             camera.misfit = None
-            camera.size = picture.size
+            camera.size = camera.source.size_in(picture.size)
             if camera.state != "live":
                 self._backoff_s, self._refused_s = RETRY_S, REFUSED_S
                 camera.become("live", "{}x{} px".format(*picture.size))

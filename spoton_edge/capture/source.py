@@ -60,6 +60,11 @@ class Source:
         """Whether the source waits for its reader, instead of running on a clock of its own."""
         return self.kind in (Kind.FILE, Kind.SEQUENCE, Kind.PATTERN)
 
+    def size_in(self, picture: tuple[int, int]) -> tuple[int, int]:
+        """(width, height) px of this camera's frames, cut from a picture of a size."""
+        x0, y0, x1, y1 = self.crop or (0, 0, *picture)
+        return x1 - x0, y1 - y0
+
     @property
     def shown(self) -> str:
         """The source without its login and query, for messages and logs."""

@@ -1,0 +1,303 @@
+"""The daemon: builds every part from the config and runs the frames through until it is told to stop."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import signal
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from spoton_edge import config, models
+from spoton_edge.association import Associator
+from spoton_edge.capture import Capture, Format, Source
+from spoton_edge.detector import Detector
+from spoton_edge.embedder import Embedder, ReidNetwork, StripeHistogram
+from spoton_edge.engine import load_engine
+from spoton_edge.errors import ConfigError, ExitCode
+from spoton_edge.gallery import Appearance
+from spoton_edge.ground_plane import GroundPlane, Site, homography_from_points, homography_from_projection
+from spoton_edge.handoff import Link
+from spoton_edge.metrics import StageTimer
+from spoton_edge.pipeline import STAGES, Pipeline
+from spoton_edge.publisher import Publisher
+from spoton_edge.tracker import Tracker
+from spoton_edge.types import (
+    CameraDescription,
+    MapDescription,
+    SiteDescription,
+    Status,
+    TrackState,
+)
+from spoton_edge.wire import Encoder
+
+log = logging.getLogger(__name__)
+
+STATUS_S = 1.0
+IDLE_S = 0.1  # how long the loop waits for a batch before it looks at the clock and the signals
+USUAL_RATE_HZ = 15.0  # of a camera that is not yet known
+
+
+class Service:
+    """One site's daemon, from config to published tracks. `run` once."""
+
+    def __init__(self, site: config.Site, *, cache: Path, fast: bool = False) -> None:
+        """Build everything; nothing runs yet, but endpoints are bound and recordings are open.
+
+        cache: folder of models; fast: take recordings as fast as possible, every frame once. Raises SpotOnError of the
+        kind that tells what is wrong: a missing model, an endpoint in use, a source that cannot be read.
+        """
+        self._site = site
+        self._stop = threading.Event()
+        self.capture = build_capture(site, fast=fast)
+        self.capture.open()
+        try:
+            self.pipeline = build_pipeline(site, self.capture, cache)
+        except BaseException:
+            self.capture.stop()
+            raise
+
+    def run(self, *, wait_for_subscriber_s: float = 0.0) -> ExitCode:
+        """Run until the recordings end or a signal (SIGTERM, SIGINT) or `stop` comes."""
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda *_: self.stop())
+        publisher, encoder = self.pipeline.publisher, self.pipeline.encoder
+        try:
+            log.info("publishing on %s", ", ".join(publisher.endpoints))
+            publisher.publish(encoder.site(describe(self._site, self.pipeline.ground)))
+            self._await_subscriber(wait_for_subscriber_s)
+            self.capture.start()
+            self._loop()
+        finally:
+            self.capture.stop()
+            publisher.close()
+        return ExitCode.STOPPED
+
+    def stop(self) -> None:
+        """Ask the loop to end after the batch in hand; from any thread or signal handler."""
+        self._stop.set()
+
+    def _loop(self) -> None:
+        rate = RateMeter()
+        people = 0
+        next_status = time.monotonic()
+        while not self._stop.is_set() and not self.capture.finished:
+            batch = self.capture.take(IDLE_S)
+            if batch is not None:
+                age_ms = (self.capture.now_ns() - int(batch.captured_ns.min())) / 1e6
+                tracks = self.pipeline.step(batch, age_ms)
+                people = int(np.count_nonzero(tracks.state != TrackState.LOST))
+                rate.count()
+            for event in self.capture.events():
+                self.pipeline.publisher.publish(self.pipeline.encoder.event(event))
+            if time.monotonic() >= next_status:
+                next_status += STATUS_S
+                self._publish_status(rate, people)
+        self._publish_status(rate, people)
+
+    def _publish_status(self, rate: RateMeter, people: int) -> None:
+        pipeline = self.pipeline
+        status = Status(self.capture.status(), pipeline.batches, rate.hz(), people, pipeline.timer.summary())
+        pipeline.publisher.publish(pipeline.encoder.status(status, pipeline.publisher.delivery()))
+
+    def _await_subscriber(self, limit_s: float) -> None:
+        deadline = time.monotonic() + limit_s
+        while time.monotonic() < deadline and not self._stop.is_set():
+            if self.pipeline.publisher.delivery().subscriptions:
+                return
+            self._stop.wait(0.02)
+
+
+class RateMeter:
+    """Batches a second over the last few seconds."""
+
+    def __init__(self, window_s: float = 5.0) -> None:
+        self._window_s = window_s
+        self._times: list[float] = []
+
+    def count(self) -> None:
+        """One batch is done."""
+        self._times.append(time.monotonic())
+
+    def hz(self) -> float:
+        """0 where fewer than two batches lie in the window."""
+        horizon = time.monotonic() - self._window_s
+        self._times = [moment for moment in self._times if moment >= horizon]
+        if len(self._times) < 2:
+            return 0.0
+        return (len(self._times) - 1) / max(self._times[-1] - self._times[0], 1e-9)
+
+
+def build_capture(site: config.Site, *, fast: bool) -> Capture:
+    """The cameras' readers."""
+    sources = [
+        Source(
+            name=camera.name,
+            url=camera.source,
+            crop=camera.crop,
+            decode=camera.decode,
+            transport=camera.transport,
+            clock_offset_ms=camera.clock_offset_ms,
+        )
+        for camera in site.cameras
+    ]
+    return Capture(
+        sources,
+        sync_window_ms=site.runtime.sync_window_ms,
+        stall_s=site.runtime.stall_s,
+        pace="fast" if fast else "realtime",
+    )
+
+
+def build_pipeline(site: config.Site, capture: Capture, cache: Path) -> Pipeline:
+    """Everything after the batch. The capture must be open, because its frames' sizes and rates are needed."""
+    formats = capture.formats()
+    planes = [build_plane(index, camera, formats[index]) for index, camera in enumerate(site.cameras)]
+    appearance, statistics = build_appearance(site, cache)
+    encoder = Encoder(
+        site.site,
+        site.box,
+        secrets.token_hex(8),
+        [camera.name for camera in site.cameras],
+        encoding=site.publish.format,
+        boxes=site.publish.boxes,
+    )
+    detector = build_detector(site, cache)
+    return Pipeline(
+        detector=detector,
+        tracker=build_tracker(site, formats),
+        ground=Site(planes),
+        embedder=Embedder(appearance),
+        associator=build_associator(site, planes, statistics),
+        encoder=encoder,
+        publisher=Publisher(encoder, site.publish.bind, snapshot=site.publish.snapshot),
+        timer=StageTimer(STAGES),
+        detect_every=site.detector.every,
+    )
+
+
+def build_detector(site: config.Site, cache: Path) -> Detector:
+    """The person detector of `detector.model`, sized for all cameras at once."""
+    manifest = models.manifest_for(site.detector.model, "detector")
+    engine = load_engine(
+        models.resolve(site.detector.model, cache), backend=site.runtime.backend, threads=site.runtime.threads
+    )
+    assert manifest.detector is not None
+    assert manifest.input is not None
+    return Detector(
+        engine,
+        input_size=site.detector.input,
+        min_score=site.detector.min_score,
+        max_iou=manifest.detector.nms_iou,
+        person=manifest.detector.person_class,
+        pad=manifest.input.pad,
+        max_batch=len(site.cameras),
+    )
+
+
+def build_appearance(site: config.Site, cache: Path) -> tuple[ReidNetwork | StripeHistogram, Appearance | None]:
+    """What describes people: the network of `reid.model`, or colour histograms; and how far its cosines can be trusted,
+    None where that is to be learned on the site."""
+    name = site.reid.model
+    if name is None:
+        log.info("appearance: colour histograms (no reid.model is set)")
+        return StripeHistogram(), None
+    manifest = models.manifest_for(name, "reid")
+    log.info("appearance: %s", name)
+    assert manifest.input is not None
+    assert manifest.embedding is not None
+    engine = load_engine(models.resolve(name, cache), backend=site.runtime.backend, threads=site.runtime.threads)
+    network = ReidNetwork(
+        engine,
+        input_size=manifest.input.size,
+        mean=manifest.input.mean,
+        std=manifest.input.std,
+        colour=manifest.input.colour,
+        crops_per_batch=site.reid.crops_per_batch,
+    )
+    of_model = manifest.embedding
+    return network, Appearance(of_model.same_mean, of_model.same_std, of_model.different_mean, of_model.different_std)
+
+
+def build_tracker(site: config.Site, formats: Sequence[Format]) -> Tracker:
+    """One tracker for all cameras."""
+    numbers = site.tracker
+    return Tracker(
+        [frames.rate_hz or USUAL_RATE_HZ for frames in formats],
+        high_score=numbers.high_score,
+        low_score=numbers.low_score,
+        new_score=numbers.new_score,
+        match_limit=numbers.match_limit,
+        second_match_limit=numbers.second_match_limit,
+        new_match_limit=numbers.new_match_limit,
+        duplicate_limit=numbers.duplicate_distance,
+        buffer_s=numbers.buffer_s,
+        pascal_iou=not numbers.plain_iou,
+    )
+
+
+def build_plane(index: int, camera: config.Camera, frames: Format) -> GroundPlane | None:
+    """A camera's ground plane; None where it is not calibrated."""
+    ground = camera.ground
+    if ground is None:
+        log.warning("camera %s has no calibration: its people are tracked but have no place", camera.name)
+        return None
+    size = ground.image_size or frames.size
+    if size is None:
+        raise ConfigError(
+            [f"cameras[{index}].ground.image_size: is needed for a live source; give [width, height] of its picture"]
+        )
+    if ground.points is not None:
+        homography = homography_from_points(ground.points)
+    elif ground.projection is not None:
+        homography = homography_from_projection(ground.projection)
+    else:
+        homography = np.asarray(ground.homography, np.float64)
+    return GroundPlane(homography, size, camera.region, projection=ground.projection)
+
+
+def build_associator(
+    site: config.Site, planes: Sequence[GroundPlane | None], statistics: Appearance | None
+) -> Associator:
+    """The identities of the whole site."""
+    numbers = {camera.name: index for index, camera in enumerate(site.cameras)}
+    links = [
+        Link(numbers[camera.name], handoff.zone, numbers[handoff.to], handoff.travel_s, handoff.enter)
+        for camera in site.cameras
+        for handoff in camera.handoff
+    ]
+    return Associator(
+        planes,
+        links,
+        appearance=statistics,
+        max_speed_mps=site.identity.max_speed_mps,
+        forget_s=site.identity.forget_s,
+        crops_per_batch=site.reid.crops_per_batch,
+        refresh_s=site.reid.refresh_s,
+    )
+
+
+def describe(site: config.Site, ground: Site) -> SiteDescription:
+    """What subscribers need to draw the site."""
+    cameras = []
+    for camera, plane in zip(site.cameras, ground.planes, strict=True):
+        size = plane.image_size if plane else (camera.ground and camera.ground.image_size) or (0, 0)
+        cameras.append(
+            CameraDescription(
+                camera.name,
+                size,
+                None if plane is None else plane.homography,
+                () if plane is None else plane.footprint(),
+            )
+        )
+    floor = site.ground
+    return SiteDescription(
+        cameras,
+        [],
+        MapDescription(floor.pixels_per_metre, floor.origin_px, floor.axes) if floor.map else None,
+    )

@@ -109,14 +109,15 @@ def test_the_cache_is_where_the_rule_says(
     assert cache_dir(explicit, environment) == Path(expected)
 
 
-def test_a_name_that_is_not_cached_prints_the_exact_command(tmp_path: Path) -> None:
+def test_a_name_that_is_not_cached_prints_the_exact_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spoton_edge.models, "SERVICE_CACHE", tmp_path / "service")
     cache = tmp_path / "my cache"
     with pytest.raises(ModelError) as failure:
         resolve("yolox-nano", cache)
     assert str(failure.value).endswith(f"run spoton-edge models fetch yolox-nano --cache '{cache}'")
     assert failure.value.exit_code == ExitCode.MISSING
     with pytest.raises(ModelError, match=r"run spoton-edge models fetch yolox-nano$"):
-        resolve("yolox-nano", Path("/var/cache/spoton-edge"))
+        resolve("yolox-nano", tmp_path / "service")
 
 
 def test_what_was_fetched_is_resolved_and_not_fetched_again(tmp_path: Path, clip: Manifest) -> None:

@@ -56,8 +56,8 @@ class Row:
 
     name: str
     kind: str
-    state: str  # "cached", "absent", "damaged", "outdated"
-    size_bytes: int  # 0 where there is no file
+    state: str  # see `state_of`
+    size_bytes: int  # 0 where there is none to be seen
     licence: str
     about: str
     path: Path
@@ -93,6 +93,8 @@ def resolve(name_or_path: str | Path, cache: Path) -> Path:
             raise ModelError(f"{name} is not in the cache {cache}: run {fetch_command(name, cache)}")
         case "outdated":
             raise ModelError(f"{path} was made for another version of this program: run {fetch_command(name, cache)}")
+        case "unreadable":
+            raise ModelError(f"{path} may not be read by this user: chmod -R a+rX {shlex.quote(str(cache))}")
         case _:
             raise ModelError(f"{path} is damaged, its sha256 is not the recorded one: run {fetch_command(name, cache)}")
 
@@ -165,7 +167,7 @@ def listing(cache: Path) -> list[Row]:
     for known in manifests().values():
         path = cached_path(known.name, cache)
         state = state_of(known, path)
-        size = 0 if state == "absent" else path.stat().st_size
+        size = 0 if state in ("absent", "unreadable") else path.stat().st_size
         rows.append(Row(known.name, known.kind, state, size, known.licence, known.about, path))
     return rows
 
@@ -178,12 +180,18 @@ def fetch_command(name: str, cache: Path) -> str:
 
 
 def state_of(known: Manifest, path: Path) -> str:
-    """ "absent", "damaged" (not what was recorded), "outdated" (made by another recipe than today's) or "cached"."""
-    if not path.is_file():
-        return "absent"
+    """How the cache stands to a manifest.
+
+    "absent", "unreadable" (to this user), "damaged" (not what was recorded), "outdated" (made by another recipe than
+    today's) or "cached".
+    """
     try:
+        if not path.is_file():
+            return "absent"
         record = Record(**json.loads(record_path(path).read_bytes()))
         intact = sha256(path) == record.sha256
+    except PermissionError:
+        return "unreadable"
     except (OSError, ValueError, TypeError):
         return "damaged"
     if not intact:

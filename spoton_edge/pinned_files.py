@@ -53,7 +53,7 @@ def fetch_file(
     by_hand = by_hand_path(target)
     tried: list[str] = []
     try:
-        make_folder(target.parent)
+        target.parent.mkdir(parents=True, exist_ok=True)
         sweep(target.parent)
         with scratch_folder(target.parent) as scratch:
             laid = [laid_file(by_hand, source) for source in sources]
@@ -108,7 +108,7 @@ def write_whole(target: Path, content: bytes) -> None:
 
 def move_in(arrival: Path, target: Path) -> None:
     """Swap a finished file in; it is on the disk before it has its name, and its folder's entry after."""
-    arrival.chmod(0o644)
+    arrival.chmod(0o644)  # what is pinned is public, and the service runs as another user
     with arrival.open("rb") as file:
         os.fsync(file.fileno())
     arrival.replace(target)
@@ -117,11 +117,6 @@ def move_in(arrival: Path, target: Path) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
-
-
-def make_folder(folder: Path) -> None:
-    """Make the cache's folder, world-readable: what it holds is public, and the service is another user."""
-    folder.mkdir(parents=True, exist_ok=True)
 
 
 @contextlib.contextmanager

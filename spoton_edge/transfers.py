@@ -112,5 +112,8 @@ def progress(done: int, expected: int) -> str:
 def reason(words: str, code: int) -> str:
     """The line in which a client says what is wrong: its last one that speaks of an error, else its last one."""
     lines = [line.strip() for line in words.splitlines() if line.strip()]
+    if broken := [line for line in lines if "connection broken by" in line]:
+        # pip warns of this and then claims that no such package exists.
+        return f"no connection: {broken[-1].partition('connection broken by')[2].strip()}"
     marked = [line for line in lines if line.lower().startswith(("error", "fatal", "e:", "oserror"))]
     return (marked or lines or [f"exit code {code}"])[-1].removeprefix("E: ").removeprefix("ERROR: ")

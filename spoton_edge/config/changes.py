@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from spoton_edge.config.document import Document
 from spoton_edge.config.kinds import source_kind
-from spoton_edge.config.places import Loc, Problem, key_path, lookup, places, printable
+from spoton_edge.config.places import Loc, Problem, assign, key_path, lookup, places, printable
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +81,9 @@ def apply_renames(document: Document) -> list[Problem]:
         for loc, _ in places(document.data, old):
             target = _like(new, loc)
             section = lookup(document.data, target[:-1])
+            if section is None and isinstance(lookup(document.data, target[:-2]), dict):
+                section = {}
+                assign(document.data, target[:-1], section)
             if not isinstance(section, dict):
                 continue  # the new place's own fault is told by the schema
             if target[-1] in section:

@@ -6,6 +6,7 @@ nanoseconds of one monotonic clock, taken at capture. Cameras are numbered in th
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TypeAlias
@@ -20,6 +21,7 @@ I8: TypeAlias = NDArray[np.int64]
 F4: TypeAlias = NDArray[np.float32]
 F8: TypeAlias = NDArray[np.float64]
 Bool: TypeAlias = NDArray[np.bool_]
+Polygon: TypeAlias = Sequence[tuple[float, float]]
 
 
 class TrackState(IntEnum):
@@ -176,3 +178,57 @@ class Status:
     batch_rate_hz: float
     people: int
     stages: dict[str, StageTime] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CameraDescription:
+    """What is fixed about a camera. Zones are polygons in px of the original frame."""
+
+    name: str
+    image_size: tuple[int, int]  # width, height in px
+    homography: F8 | None = None  # (3, 3) image px -> m
+    footprint: Polygon = ()  # what the camera sees of the ground, m
+    zones: Mapping[str, Polygon] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LinkDescription:
+    """Where people who leave one camera may appear in another, and after how long."""
+
+    source: str
+    target: str
+    travel_s: tuple[float, float]
+    zone: str | None = None  # a zone of the source
+    enter: str | None = None  # a zone of the target
+
+
+@dataclass(frozen=True, slots=True)
+class MapDescription:
+    """How the floor picture lies on the ground plane."""
+
+    pixels_per_metre: float
+    origin_px: tuple[float, float]
+    axes: str  # y_up, y_down
+    sha256: str | None = None  # of the picture's file
+
+
+@dataclass(frozen=True, slots=True)
+class SiteDescription:
+    """What a subscriber must know to draw the site: sent on change and kept in the snapshot."""
+
+    cameras: Sequence[CameraDescription]
+    links: Sequence[LinkDescription] = ()
+    map: MapDescription | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How the publisher fares; all but the first two count up from its start."""
+
+    connections: int = 0  # open, on every endpoint
+    subscriptions: int = 0  # held by them
+    late: int = 0  # messages that at least one subscriber was too slow for, and lost
+    overflowed: int = 0  # messages lost by all, because they came faster than they could be sent
+    refused: int = 0  # connections closed because they asked for too much
+    snapshots: int = 0  # snapshots served
+    sent: Mapping[str, int] = field(default_factory=dict)  # by kind, the last sequence number

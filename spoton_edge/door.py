@@ -1,0 +1,200 @@
+"""Who may stay connected: bounds on what subscribers send, since libzmq has none of its own.
+
+A connection is known by its file descriptor, which libzmq tells of in its monitor events and with every frame received.
+Closing it from outside (shutdown) is safe: libzmq sees the end of a stream, and an honest client connects again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import struct
+import time
+from dataclasses import dataclass, field
+
+import zmq
+
+_EVENT = struct.Struct("=HI")
+_TCP_INFO_RECEIVED = struct.Struct("=128xQ")  # tcpi_bytes_received, Linux 4.1 and later
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one socket bears from its peers; beyond it the connection is closed and counted."""
+
+    connections: int = 256
+    frame_bytes: int = 1024  # a topic or a request; a CURVE handshake has 300
+    topic_bytes: int = 4096  # subscriptions that a connection holds
+    requests: float = 64.0  # subscriptions and snapshot requests of a connection, at once
+    requests_per_s: float = 8.0  # and lastingly
+    sent_bytes: float = 65536.0  # of a TCP connection, whatever they are, at once
+    sent_bytes_per_s: float = 16384.0  # and lastingly
+    handshake_s: float = 5.0
+
+
+@dataclass(slots=True)
+class _Bucket:
+    level: float
+    at_s: float
+
+    def take(self, amount: float, size: float, rate: float, now_s: float) -> bool:
+        self.level = min(size, self.level + (now_s - self.at_s) * rate) - amount
+        self.at_s = now_s
+        return self.level >= 0
+
+
+@dataclass(slots=True)
+class _Visitor:
+    connection: socket.socket | None  # our duplicate: it stays this connection even when libzmq's number is reused
+    requests: _Bucket
+    sent: _Bucket
+    sent_bytes: int = 0
+    topics: set[bytes] = field(default_factory=set)
+    topic_bytes: int = 0
+
+
+class Door:
+    """Watches the connections of one bound socket. Used from the thread that owns the socket.
+
+    Args:
+        zmq_socket: not bound yet.
+        limits: what each connection may do.
+    """
+
+    def __init__(self, zmq_socket: zmq.Socket[bytes], limits: Limits) -> None:
+        self._limits = limits
+        self._visitors: dict[int, _Visitor] = {}
+        self._addresses: set[int | str] = set()
+        self._socket = zmq_socket
+        zmq_socket.setsockopt(zmq.MAXMSGSIZE, limits.frame_bytes)
+        zmq_socket.setsockopt(zmq.HANDSHAKE_IVL, int(limits.handshake_s * 1000))
+        # A flood fills this queue faster than it empties; kept short, reading it comes to an end between two fills.
+        zmq_socket.setsockopt(zmq.RCVHWM, 16)
+        # Peers that vanished without a word are found after a minute.
+        zmq_socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
+        zmq_socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, 30)
+        zmq_socket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, 10)
+        zmq_socket.setsockopt(zmq.TCP_KEEPALIVE_CNT, 3)
+        self.monitor = zmq_socket.get_monitor_socket(zmq.Event.ACCEPTED | zmq.Event.DISCONNECTED)
+        self.refused = 0
+
+    def opened(self, endpoint: str) -> None:
+        """Takes note of an endpoint that the socket is bound to."""
+        scheme, _, address = endpoint.partition("://")
+        self._addresses.add(int(address.rpartition(":")[2]) if scheme == "tcp" else address)
+
+    @property
+    def connections(self) -> int:
+        return len(self._visitors)
+
+    @property
+    def subscriptions(self) -> int:
+        return sum(len(visitor.topics) for visitor in self._visitors.values())
+
+    def watch(self) -> None:
+        """Takes in who came and who left."""
+        while True:
+            try:
+                event, _ = self.monitor.recv_multipart(zmq.DONTWAIT)
+            except zmq.Again:
+                return
+            kind, number = _EVENT.unpack(event)
+            if kind == zmq.Event.ACCEPTED:
+                self._welcome(number)
+            else:
+                self._leave(number)
+
+    def ask(self, number: int, cost: float = 1.0) -> bool:
+        """Whether connection `number` may have what costs so many requests; if not, it is closed."""
+        visitor = self._visitor(number)
+        if visitor.requests.take(cost, self._limits.requests, self._limits.requests_per_s, time.monotonic()):
+            return True
+        self._refuse(number)
+        return False
+
+    def subscribe(self, number: int, message: bytes) -> None:
+        """Accounts for what an XPUB received: 1 and a topic, or 0 and a topic. Anything else is an abuse."""
+        visitor = self._visitor(number)
+        topic = message[1:]
+        if message[:1] == b"\1" and topic not in visitor.topics:
+            visitor.topics.add(topic)
+            visitor.topic_bytes += len(topic)
+        elif message[:1] == b"\0" and topic in visitor.topics:
+            visitor.topics.remove(topic)
+            visitor.topic_bytes -= len(topic)
+        if message[:1] not in (b"\0", b"\1") or visitor.topic_bytes > self._limits.topic_bytes:
+            self._refuse(number)
+        else:
+            self.ask(number)
+
+    def sweep(self) -> None:
+        """Closes TCP connections that send more than anyone needs to, whatever it is that they send."""
+        limits = self._limits
+        now_s = time.monotonic()
+        for number, visitor in list(self._visitors.items()):
+            sent = _received(visitor.connection)
+            fresh, visitor.sent_bytes = sent - visitor.sent_bytes, sent
+            if not visitor.sent.take(fresh, limits.sent_bytes, limits.sent_bytes_per_s, now_s):
+                self._refuse(number)
+
+    def close(self) -> None:
+        """Forgets everybody. The socket itself is its owner's to close."""
+        self._socket.disable_monitor()
+        for number in list(self._visitors):
+            self._leave(number)
+
+    def _welcome(self, number: int) -> None:
+        self._leave(number)
+        self._visitor(number)
+        if len(self._visitors) > self._limits.connections:
+            self._refuse(number)
+
+    def _visitor(self, number: int) -> _Visitor:
+        visitor = self._visitors.get(number)
+        if visitor is None:
+            now_s = time.monotonic()
+            visitor = _Visitor(
+                self._connection(number),
+                _Bucket(self._limits.requests, now_s),
+                _Bucket(self._limits.sent_bytes, now_s),
+            )
+            self._visitors[number] = visitor
+        return visitor
+
+    def _connection(self, number: int) -> socket.socket | None:
+        """A duplicate of the descriptor, if it is still a connection to this very endpoint."""
+        try:
+            connection = socket.socket(fileno=os.dup(number))
+            name = connection.getsockname()
+        except OSError:
+            return None
+        if (name[1] if isinstance(name, tuple) else name) in self._addresses:
+            return connection
+        connection.close()
+        return None
+
+    def _refuse(self, number: int) -> None:
+        visitor = self._visitors[number]
+        if visitor.connection is not None:
+            self.refused += 1
+            with contextlib.suppress(OSError):
+                visitor.connection.shutdown(socket.SHUT_RDWR)
+            visitor.connection.close()
+            visitor.connection = None
+
+    def _leave(self, number: int) -> None:
+        visitor = self._visitors.pop(number, None)
+        if visitor is not None and visitor.connection is not None:
+            visitor.connection.close()
+
+
+def _received(connection: socket.socket | None) -> int:
+    """Bytes that came in by a TCP connection; 0 for others."""
+    if connection is None or connection.family == socket.AF_UNIX:
+        return 0
+    try:
+        info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_RECEIVED.size)
+    except OSError:
+        return 0
+    return int(_TCP_INFO_RECEIVED.unpack(info)[0]) if len(info) == _TCP_INFO_RECEIVED.size else 0

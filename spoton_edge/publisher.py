@@ -1,0 +1,252 @@
+"""Sends messages and serves snapshots, in a thread of its own: whatever subscribers do, the pipeline never waits.
+
+A message goes through a short queue to the thread and from there to a queue for each subscriber inside libzmq, bounded
+by the high-water mark. A subscriber that reads too slowly loses the newest messages once its queue is full (`late`),
+until it has read half of it; the sequence numbers tell it what it lost, and a snapshot makes it whole. The others
+notice nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import zmq
+
+from spoton_edge.door import Door, Limits
+from spoton_edge.endpoints import bind as bind_endpoint
+from spoton_edge.types import Delivery
+from spoton_edge.wire import Encoder, Message, topic
+
+HIGH_WATER = 300  # messages queued for one subscriber: ten seconds at 30 Hz; all queues share the same bytes
+BACKLOG = 200  # messages on their way to the thread: fewer, so that a burst does not fill the queue of a good reader
+SWEEP_MS = 100
+REQUEST_BYTES = 65536  # a reply costs one request, and one more for each so many bytes
+
+
+class _Outgoing(NamedTuple):
+    kind: str
+    topic: bytes
+    seq: int
+    payload: bytes
+
+
+class Publisher:
+    """Binds at once, sends until closed. `publish` and `delivery` may be called from any thread.
+
+    Args:
+        encoder: of this run; used for the snapshot's envelope.
+        bind: endpoints of the messages, tcp or ipc; port 0 or * takes any.
+        snapshot: endpoint of the snapshots, or none.
+        picture: the floor picture's file, as it is.
+        limits: what subscribers may send.
+
+    Raises:
+        PublishError: an endpoint cannot be bound; nothing stays bound then.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        bind: Sequence[str],
+        *,
+        snapshot: str | None = None,
+        picture: bytes | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self._limits = limits or Limits()
+        self.encoder = encoder
+        self.picture = picture
+        self._context = zmq.Context()
+        try:
+            self._xpub = self._context.socket(zmq.XPUB)
+            self._xpub_door = Door(self._xpub, self._limits)
+            self._xpub.setsockopt(zmq.SNDHWM, HIGH_WATER)
+            self._xpub.setsockopt(zmq.XPUB_VERBOSER, 1)  # every subscription is told, not only the first
+            self._xpub.setsockopt(zmq.XPUB_NODROP, 1)  # a full queue is reported, and counted
+            self._router = self._context.socket(zmq.ROUTER)
+            self._router_door = Door(self._router, self._limits)
+            self._router.setsockopt(zmq.SNDHWM, 4)
+            self.endpoints = [self._bind(self._xpub, self._xpub_door, endpoint, "publish.bind") for endpoint in bind]
+            self.snapshot_endpoint = snapshot and self._bind(
+                self._router, self._router_door, snapshot, "publish.snapshot"
+            )
+        except BaseException:
+            self._context.destroy(linger=0)
+            raise
+        self._lock = threading.Lock()
+        self._queue: deque[_Outgoing] = deque()
+        self._counts: Counter[str] = Counter()  # by kind, under the lock
+        self._latest: dict[str, _Outgoing] = {}  # by kind, the thread's
+        self._snapshot: bytes | None = None  # of _latest, until it changes
+        self._delivery = Delivery()
+        self._late = self._overflowed = self._snapshots = 0
+        self._stopping = False
+        self._failure: BaseException | None = None
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
+        self._thread.start()
+
+    def publish(self, message: Message) -> int:
+        """Queues a message and returns the sequence number it got. Never blocks.
+
+        Raises:
+            RuntimeError: the publisher is closed, or its thread failed.
+        """
+        with self._lock:
+            if self._stopping or self._failure is not None:
+                raise RuntimeError("the publisher has stopped") from self._failure
+            self._counts[message.kind] += 1
+            seq = self._counts[message.kind]
+            name = topic(self.encoder.site_name, message.kind)
+            if len(self._queue) >= BACKLOG:
+                self._queue.popleft()
+                self._overflowed += 1
+            self._queue.append(_Outgoing(message.kind, name, seq, message.payload(seq)))
+            os.eventfd_write(self._wake, 1)
+        return seq
+
+    def delivery(self) -> Delivery:
+        """How it fares, as of a moment ago; `sent` as of now."""
+        with self._lock:
+            return replace(self._delivery, sent=dict(self._counts))
+
+    def close(self) -> None:
+        """Sends what is queued, at most for a quarter of a second, and releases the endpoints."""
+        with self._lock:
+            if self._stopping:
+                return
+            self._stopping = True
+            os.eventfd_write(self._wake, 1)
+        self._thread.join()
+        os.close(self._wake)
+
+    def __enter__(self) -> Publisher:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _bind(self, zmq_socket: zmq.Socket[bytes], door: Door, endpoint: str, key: str) -> str:
+        real = bind_endpoint(zmq_socket, endpoint, key)
+        door.opened(real)
+        return real
+
+    def _run(self) -> None:
+        try:
+            self._serve()
+        except BaseException as error:  # publish() reports it
+            self._failure = error
+        finally:
+            self._xpub_door.close()
+            self._router_door.close()
+            self._context.destroy(linger=250)
+
+    def _serve(self) -> None:
+        poller = zmq.Poller()
+        poller.register(self._wake, zmq.POLLIN)
+        for zmq_socket in (self._xpub, self._router, self._xpub_door.monitor, self._router_door.monitor):
+            poller.register(zmq_socket, zmq.POLLIN)
+        while not self._stopping or self._queue:
+            # With nobody connected there is nothing to sweep.
+            idle = not (self._xpub_door.connections or self._router_door.connections)
+            poller.poll(None if idle else SWEEP_MS)
+            with contextlib.suppress(BlockingIOError):
+                os.eventfd_read(self._wake)
+            self._send_queued()
+            self._xpub_door.watch()
+            self._router_door.watch()
+            self._hear_subscriptions()
+            self._answer_requests()
+            self._xpub_door.sweep()
+            self._router_door.sweep()
+            self._account()
+
+    def _send_queued(self) -> None:
+        while self._queue:
+            with self._lock:
+                outgoing = self._queue.popleft()
+            self._send(outgoing.topic, outgoing.payload)
+            self._latest[outgoing.kind] = outgoing
+            self._snapshot = None
+
+    def _send(self, name: bytes, payload: bytes) -> None:
+        try:
+            self._xpub.send(name, zmq.DONTWAIT | zmq.SNDMORE)
+        except zmq.Again:
+            # A queue is full. Now without asking: those that have room get it, the full ones are passed over.
+            self._late += 1
+            self._xpub.setsockopt(zmq.XPUB_NODROP, 0)
+            self._xpub.send(name, zmq.DONTWAIT | zmq.SNDMORE)
+            self._xpub.send(payload, zmq.DONTWAIT)
+            self._xpub.setsockopt(zmq.XPUB_NODROP, 1)
+        else:
+            self._xpub.send(payload, zmq.DONTWAIT)
+
+    def _hear_subscriptions(self) -> None:
+        for _ in range(64):  # then messages come first again
+            try:
+                frame = self._xpub.recv(zmq.DONTWAIT, copy=False)
+            except zmq.Again:
+                return
+            number = _connection(frame)
+            if number is not None:
+                self._xpub_door.subscribe(number, frame.bytes)
+
+    def _answer_requests(self) -> None:
+        if self.snapshot_endpoint is None:
+            return
+        for _ in range(8):  # then messages come first again
+            try:
+                frames = self._router.recv_multipart(zmq.DONTWAIT, copy=False)
+            except zmq.Again:
+                return
+            reply = self._reply(frames[-1].bytes)
+            number = _connection(frames[-1])
+            if number is not None and self._router_door.ask(number, 1 + len(reply) // REQUEST_BYTES):
+                # Identity and, from a REQ socket, the empty delimiter go back as they came.
+                self._router.send_multipart([*(frame.bytes for frame in frames[:2][: len(frames) - 1]), reply])
+
+    def _reply(self, request: bytes) -> bytes:
+        """The snapshot, the picture (empty: there is none) or, to what is neither, an error that says what to ask."""
+        try:
+            wanted = json.loads(request)
+        except (ValueError, RecursionError):
+            wanted = None
+        if wanted == ["snapshot", 1]:
+            self._snapshots += 1
+            if self._snapshot is None:
+                latest = self._latest
+                self._snapshot = self.encoder.snapshot(
+                    {outgoing.topic.decode(): outgoing.seq for outgoing in latest.values()},
+                    {kind: outgoing.payload for kind, outgoing in latest.items()},
+                )
+            return self._snapshot
+        if wanted == ["picture", 1]:
+            return self.picture or b""
+        return b'{"error":"ask [\\"snapshot\\", 1] or [\\"picture\\", 1]"}'
+
+    def _account(self) -> None:
+        doors = (self._xpub_door, self._router_door)
+        self._delivery = Delivery(
+            connections=sum(door.connections for door in doors),
+            subscriptions=self._xpub_door.subscriptions,
+            late=self._late,
+            overflowed=self._overflowed,
+            refused=sum(door.refused for door in doors),
+            snapshots=self._snapshots,
+        )
+
+
+def _connection(frame: zmq.Frame) -> int | None:
+    """The descriptor of the connection that a frame came by; None for what libzmq says for one that has ended."""
+    try:
+        return int(frame.get(zmq.SRCFD))
+    except zmq.ZMQError:
+        return None

@@ -20,6 +20,7 @@ HEADERS = sorted(str(path) for pattern in ("ext/c/*.h", "ext/*.pxd") for path in
 
 C_SOURCES = {
     "letterbox": ["ext/c/letterbox.c"],
+    "similarity": ["ext/c/similarity.c"],
 }
 
 

@@ -8,7 +8,7 @@ point that lies towards the camera (a box ends at the nearer shoe), people hidde
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -287,11 +287,8 @@ class OracleTracker:
         )
         clear = np.concatenate([seen.clear[c] for c, _ in rows])
         looks = np.concatenate([seen.looks[c] for c, _ in rows])
-        embedded = Tracklets(
-            **{name: getattr(tracklets, name) for name in tracklets.__slots__[:8]},
-            embedding=np.where(clear[:, None], looks, 0).astype(np.float32),
-            has_embedding=clear,
-        )
+        looks = np.where(clear[:, None], looks, 0).astype(np.float32)
+        embedded = replace(tracklets, embedding=looks, has_embedding=clear)
         return embedded, np.concatenate([seen.who[c] for c, _ in rows])
 
     def _camera(self, seen: Seen, camera: int) -> tuple[int, I8]:

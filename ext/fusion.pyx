@@ -141,11 +141,13 @@ def update(
     double max_speed_mps,
     unsigned char[::1] taken not None,
 ):
-    """Feed foot points (n, 2) to the tracks (n,) they belong to, one after another; taken (n,) is 0 where a view lies
+    """Feed foot points (n, 2) to the tracks (n,) they belong to; rows of one track must lie together, the surest first.
 
-    beyond `limit` of what the track and the views before it say: it is left out, not averaged in.
+    taken (n,) is 0 where a view lies beyond `limit` of the track, or of a view taken before: it is left out, not
+    averaged in.
     """
-    cdef Py_ssize_t i, a, b, j
+    cdef Py_ssize_t i, a, b, j, q
+    cdef double ex, ey, sxx, sxy, syy, det
     cdef double k[4][2]
     cdef double p[4][4]
     cdef double speed
@@ -164,6 +166,17 @@ def update(
             j = track[i]
             n = innovate(&state[j, 0], &cov[j, 0, 0], &xy[i, 0], &r[i, 0], lag_s[i])
             taken[i] = n.d2 <= limit
+            for q in range(i - 1, -1, -1):
+                if track[q] != j or not taken[i]:
+                    break
+                if taken[q]:
+                    ex = xy[i, 0] - xy[q, 0] + (lag_s[i] - lag_s[q]) * state[j, 2]
+                    ey = xy[i, 1] - xy[q, 1] + (lag_s[i] - lag_s[q]) * state[j, 3]
+                    sxx = r[i, 0] + r[q, 0]
+                    sxy = r[i, 1] + r[q, 1]
+                    syy = r[i, 2] + r[q, 2]
+                    det = sxx * syy - sxy * sxy
+                    taken[i] = syy * ex * ex - 2 * sxy * ex * ey + sxx * ey * ey <= limit * det
             if not taken[i]:
                 continue
             for a in range(4):

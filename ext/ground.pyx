@@ -252,28 +252,32 @@ cdef void fuse(
     yy[0] = nyy
 
 
-def visible_from(
+def expected(
     const double[:, ::1] xy not None,
     const double[:, ::1] table not None,
     const double[:, ::1] corners not None,
     const int[::1] offsets not None,
-    double[:, ::1] feet not None,
-    unsigned char[:, ::1] seen not None,
+    const short[::1] camera not None,
+    const float[:, ::1] xyxy not None,
+    double margin,
+    unsigned char[:, ::1] sees not None,
 ):
-    """Which cameras have which places in view: seen (M, C) is 1 where the floor point is in the picture and the region.
+    """Which cameras ought to see people who stand at xy (M, 2): sees (M, C) is 1 where nothing would excuse a miss.
 
-    feet (M, 2 C): the pixel in each camera. A camera without a plane sees no place.
+    Excuses are: no plane, a foot outside of the picture or the region, or within `margin` of the picture's edge, and a
+    box (T, 4) of that camera before the foot.
     """
-    cdef Py_ssize_t i, c
-    cdef double x, y, w, u, v
+    cdef Py_ssize_t i, c, k, rows = camera.shape[0]
+    cdef double w, u, v
     cdef const double *p
-    if seen.shape[0] != xy.shape[0] or seen.shape[1] != table.shape[0] or feet.shape[1] != 2 * table.shape[0]:
-        raise ValueError("seen must be (M, C), feet (M, 2 C)")
+    if sees.shape[0] != xy.shape[0] or sees.shape[1] != table.shape[0] or xyxy.shape[0] != rows:
+        raise ValueError("sees must be (M, C), xyxy (T, 4) with one camera each")
+    if xy.shape[1] != 2 or xyxy.shape[1] != 4 or table.shape[1] != _COLUMNS or offsets.shape[0] != table.shape[0] + 1:
+        raise ValueError("wrong number of columns")
     with nogil:
         for i in range(xy.shape[0]):
             for c in range(table.shape[0]):
-                seen[i, c] = 0
-                feet[i, 2 * c] = feet[i, 2 * c + 1] = NAN
+                sees[i, c] = 0
                 if table[c, _HAS_PLANE] == 0 or not isfinite(xy[i, 0] + xy[i, 1]):
                     continue
                 p = &table[c, _P]
@@ -282,9 +286,41 @@ def visible_from(
                     continue
                 u = (p[0] * xy[i, 0] + p[1] * xy[i, 1] + p[3]) / w
                 v = (p[4] * xy[i, 0] + p[5] * xy[i, 1] + p[7]) / w
-                feet[i, 2 * c] = u
-                feet[i, 2 * c + 1] = v
-                if 0 <= u < table[c, _WIDTH] and 0 <= v < table[c, _HEIGHT]:
-                    seen[i, c] = inside(
-                        &corners[offsets[c], 0] if offsets[c + 1] > offsets[c] else NULL, offsets[c + 1] - offsets[c], u, v
-                    )
+                if fabs(u / table[c, _WIDTH] - 0.5) > 0.5 - margin or fabs(v / table[c, _HEIGHT] - 0.5) > 0.5 - margin:
+                    continue
+                sees[i, c] = inside(
+                    &corners[offsets[c], 0] if offsets[c + 1] > offsets[c] else NULL, offsets[c + 1] - offsets[c], u, v
+                )
+            for k in range(rows):
+                c = camera[k]
+                if not 0 <= c < table.shape[0] or sees[i, c] == 0:
+                    continue
+                p = &table[c, _P]
+                w = p[8] * xy[i, 0] + p[9] * xy[i, 1] + p[11]
+                u = (p[0] * xy[i, 0] + p[1] * xy[i, 1] + p[3]) / w
+                v = (p[4] * xy[i, 0] + p[5] * xy[i, 1] + p[7]) / w
+                if xyxy[k, 0] <= u <= xyxy[k, 2] and xyxy[k, 1] <= v <= xyxy[k, 3]:
+                    sees[i, c] = 0
+
+
+def crowding(const short[::1] camera not None, const float[:, ::1] xyxy not None, float[::1] share not None):
+    """The largest share of each box (T,) that another box of its camera covers; rows of one camera must lie together."""
+    cdef Py_ssize_t i, j, rows = camera.shape[0]
+    cdef double w, h, area
+    if xyxy.shape[0] != rows or xyxy.shape[1] != 4 or share.shape[0] != rows:
+        raise ValueError("camera, xyxy and share must have the same number of rows")
+    with nogil:
+        for i in range(rows):
+            share[i] = 0
+        for i in range(rows):
+            for j in range(i + 1, rows):
+                if camera[j] != camera[i]:
+                    break
+                w = min(xyxy[i, 2], xyxy[j, 2]) - max(xyxy[i, 0], xyxy[j, 0])
+                h = min(xyxy[i, 3], xyxy[j, 3]) - max(xyxy[i, 1], xyxy[j, 1])
+                if w <= 0 or h <= 0:
+                    continue
+                area = (xyxy[i, 2] - xyxy[i, 0]) * (xyxy[i, 3] - xyxy[i, 1])
+                share[i] = max(share[i], <float>(w * h / area)) if area > 0 else 1
+                area = (xyxy[j, 2] - xyxy[j, 0]) * (xyxy[j, 3] - xyxy[j, 1])
+                share[j] = max(share[j], <float>(w * h / area)) if area > 0 else 1

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from spoton_edge._ext import ground
-from spoton_edge.types import F8, U8, Bool, Tracklets
+from spoton_edge.types import F4, F8, I2, Bool, Tracklets
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +125,11 @@ class Site:
         ground.project(camera, xyxy, self.table, self.corners, self.offsets, self.model, xy, cov, foot)
         return replace(tracklets, ground_xy=xy, ground_cov=cov, foot=foot)
 
-    def visible_from(self, xy: F8) -> tuple[Bool, F8]:
-        """Which cameras have the places xy (M, 2) in view, (M, C), and at which pixels, (M, C, 2)."""
-        cameras = len(self.planes)
-        feet, seen = np.empty((len(xy), 2 * cameras)), np.empty((len(xy), cameras), np.uint8)
-        ground.visible_from(np.ascontiguousarray(xy), self.table, self.corners, self.offsets, feet, seen)
-        return seen.view(np.bool_), feet.reshape(-1, cameras, 2)
+    def expected(self, xy: F8, camera: I2, xyxy: F4, margin: float = 0.03) -> Bool:
+        """Which cameras (M, C) ought to see people at xy (M, 2) m: in view, and no box (T, 4) of the camera before them."""
+        sees = np.empty((len(xy), len(self.planes)), np.uint8)
+        ground.expected(xy, self.table, self.corners, self.offsets, camera, xyxy, margin, sees)
+        return sees.view(np.bool_)
 
 
 def homography_from_projection(projection: ArrayLike) -> F8:

@@ -32,6 +32,16 @@ class TrackState(IntEnum):
     LOST = 2
 
 
+class FootPoint(IntEnum):
+    """How far the lower edge of a box can be trusted to be where the person stands."""
+
+    SEEN = 0
+    COVERED = 1  # a nearer person covers the feet
+    CUT = 2  # by the picture's lower edge
+    OUTSIDE = 3  # of the camera's region: does not count
+    UNPLACED = 4  # no plane, or too near the horizon
+
+
 @dataclass(frozen=True, slots=True)
 class FrameBatch:
     """At most one frame a camera, captured within the sync window, in ascending order of camera."""
@@ -71,6 +81,7 @@ class Tracklets:
     ground_cov: F8  # (T, 3) m^2: xx, xy, yy
     embedding: F4  # (T, D) unit rows, zero where there is none
     has_embedding: Bool  # (T,)
+    foot: U8  # (T,) FootPoint
 
     def __len__(self) -> int:
         return len(self.camera)
@@ -90,6 +101,7 @@ class Tracklets:
             ground_cov=np.full((rows, 3), np.nan),
             embedding=np.zeros((rows, 0), np.float32),
             has_embedding=np.zeros(rows, np.bool_),
+            foot=np.full(rows, FootPoint.UNPLACED, np.uint8),
         )
 
 

@@ -1,0 +1,326 @@
+"""Foot points of boxes -> metres with covariance, for every camera of a batch in one GIL-free pass.
+
+`spoton_edge/ground_plane.py` explains the model and fills the table; `tests/reference_identity.py` has the slow twin.
+"""
+
+from libc.math cimport NAN, fabs, isfinite, sqrt
+
+# A camera's row in the table: 9 of image -> floor, 12 of world -> image, the picture's size, whether
+# there is a plane, and how many times the usual doubt there is in heights (0: they cannot be read).
+COLUMNS = 25
+# What `model` holds, see ground_plane.FootModel.
+MODEL = 10
+
+cdef enum:
+    _P = 9
+    _WIDTH = 21
+    _HEIGHT = 22
+    _HAS_PLANE = 23
+    _HAS_VERTICAL = 24
+    _COLUMNS = 25
+
+cdef enum:
+    SD_U
+    SD_V_SEEN
+    SD_V_COVERED
+    SD_V_CUT
+    HEIGHT_M
+    SD_HEIGHT_M
+    SHOE_M
+    SD_CALIBRATION_M
+    EDGE
+    COVER
+    MODEL_SIZE
+
+cdef enum:
+    SEEN = 0
+    COVERED = 1
+    CUT = 2
+    OUTSIDE = 3
+    UNPLACED = 4
+
+
+cdef struct Point:
+    double x, y
+    double ju[2]  # d(x, y)/du
+    double jv[2]  # d(x, y)/dv
+    bint valid
+
+
+cdef Point floor_point(const double *h, double u, double v) noexcept nogil:
+    """The homography and its Jacobian at a pixel; a pixel on or above the horizon is not valid.
+
+    `h` is scaled so that the third coordinate is positive below the horizon.
+    """
+    cdef Point out
+    cdef double x = h[0] * u + h[1] * v + h[2]
+    cdef double y = h[3] * u + h[4] * v + h[5]
+    cdef double w = h[6] * u + h[7] * v + h[8]
+    out.valid = w > 1e-12
+    out.x = x / w if out.valid else NAN
+    out.y = y / w if out.valid else NAN
+    out.ju[0] = (h[0] - h[6] * out.x) / w if out.valid else NAN
+    out.ju[1] = (h[3] - h[6] * out.y) / w if out.valid else NAN
+    out.jv[0] = (h[1] - h[7] * out.x) / w if out.valid else NAN
+    out.jv[1] = (h[4] - h[7] * out.y) / w if out.valid else NAN
+    return out
+
+
+cdef bint point_at_height(const double *p, double u, double v, double z, double *x, double *y) noexcept nogil:
+    """Where on the floor stands what is seen at pixel (u, v) at z metres above it; 2x2 solve of the projection."""
+    cdef double a = p[0] - u * p[8]
+    cdef double b = p[1] - u * p[9]
+    cdef double c = p[4] - v * p[8]
+    cdef double d = p[5] - v * p[9]
+    cdef double e = u * (p[10] * z + p[11]) - (p[2] * z + p[3])
+    cdef double f = v * (p[10] * z + p[11]) - (p[6] * z + p[7])
+    cdef double det = a * d - b * c
+    if fabs(det) < 1e-12:
+        return False
+    x[0] = (e * d - b * f) / det
+    y[0] = (a * f - e * c) / det
+    return p[8] * x[0] + p[9] * y[0] + p[10] * z + p[11] > 0
+
+
+cdef bint inside(const double *polygon, Py_ssize_t corners, double u, double v) noexcept nogil:
+    """Even-odd rule; a region without corners holds everything."""
+    cdef Py_ssize_t i, j = corners - 1
+    cdef bint odd = corners == 0
+    for i in range(corners):
+        if (polygon[2 * i + 1] > v) != (polygon[2 * j + 1] > v):
+            if u < (polygon[2 * j] - polygon[2 * i]) * (v - polygon[2 * i + 1]) / (
+                polygon[2 * j + 1] - polygon[2 * i + 1]
+            ) + polygon[2 * i]:
+                odd = not odd
+        j = i
+    return odd
+
+
+cdef double foot_covered(const float[:, ::1] xyxy, const short[::1] camera, Py_ssize_t i) noexcept nogil:
+    """The largest share of box i's lower third that a nearer box of the same camera covers."""
+    cdef Py_ssize_t j
+    cdef double most = 0.0
+    cdef double top = xyxy[i, 3] - (xyxy[i, 3] - xyxy[i, 1]) / 3.0
+    cdef double area = (xyxy[i, 2] - xyxy[i, 0]) * (xyxy[i, 3] - top)
+    if area <= 0:
+        return 0.0
+    # Rows lie camera after camera: walk out from i while the camera is the same.
+    for j in range(i - 1, -1, -1):
+        if camera[j] != camera[i]:
+            break
+        most = max(most, overlap(xyxy, i, j, top) / area)
+    for j in range(i + 1, xyxy.shape[0]):
+        if camera[j] != camera[i]:
+            break
+        most = max(most, overlap(xyxy, i, j, top) / area)
+    return most
+
+
+cdef inline double overlap(const float[:, ::1] xyxy, Py_ssize_t i, Py_ssize_t j, double top) noexcept nogil:
+    if xyxy[j, 3] <= xyxy[i, 3]:  # its feet are farther up the picture: it stands behind
+        return 0.0
+    cdef double w = min(xyxy[i, 2], xyxy[j, 2]) - max(xyxy[i, 0], xyxy[j, 0])
+    cdef double h = min(xyxy[i, 3], xyxy[j, 3]) - max(top, <double>xyxy[j, 1])
+    return w * h if w > 0 and h > 0 else 0.0
+
+
+def project(
+    const short[::1] camera not None,
+    const float[:, ::1] xyxy not None,
+    const double[:, ::1] table not None,
+    const double[:, ::1] corners not None,
+    const int[::1] offsets not None,
+    const double[::1] model not None,
+    double[:, ::1] xy not None,
+    double[:, ::1] cov not None,
+    unsigned char[::1] foot not None,
+):
+    """Place the boxes of all cameras; rows of one camera must lie together.
+
+    table    (C, COLUMNS) one row a camera; corners (n, 2), offsets (C + 1,) its region's polygon
+    model    (MODEL,) see `ground_plane.FootModel`
+    xy, cov  (T, 2) m, (T, 3) m^2 xx, xy, yy; foot (T,) FootPoint: written in place, NaN where a box cannot be placed
+    """
+    cdef Py_ssize_t rows = camera.shape[0]
+    cdef Py_ssize_t i
+    if xyxy.shape[0] != rows or xy.shape[0] != rows or cov.shape[0] != rows or foot.shape[0] != rows:
+        raise ValueError("camera, xyxy, xy, cov and foot must have the same number of rows")
+    if xyxy.shape[1] != 4 or xy.shape[1] != 2 or cov.shape[1] != 3 or table.shape[1] != _COLUMNS:
+        raise ValueError("wrong number of columns")
+    if model.shape[0] != MODEL_SIZE or offsets.shape[0] != table.shape[0] + 1:
+        raise ValueError("model must have MODEL numbers, offsets one more than there are cameras")
+    for i in range(rows):
+        if not 0 <= camera[i] < table.shape[0]:
+            raise ValueError(f"camera {camera[i]} has no row in the table of {table.shape[0]}")
+    with nogil:
+        for i in range(rows):
+            place(camera, xyxy, table, corners, offsets, model, i, &xy[i, 0], &cov[i, 0], &foot[i])
+
+
+cdef void place(
+    const short[::1] camera,
+    const float[:, ::1] xyxy,
+    const double[:, ::1] table,
+    const double[:, ::1] corners,
+    const int[::1] offsets,
+    const double[::1] model,
+    Py_ssize_t i,
+    double *xy,
+    double *cov,
+    unsigned char *foot,
+) noexcept nogil:
+    cdef Py_ssize_t c = camera[i]
+    cdef const double *plane = &table[c, 0]
+    cdef double u = 0.5 * (xyxy[i, 0] + xyxy[i, 2])
+    cdef double v = xyxy[i, 3]
+    cdef double box_height = xyxy[i, 3] - xyxy[i, 1]
+    cdef double edge = model[EDGE] * plane[_HEIGHT]
+    cdef double sd_v = model[SD_V_SEEN]
+    cdef double su, sv, length, xx, xy_, yy, jx, jy, hx, hy, x1, y1, a, b, d, det
+    cdef Point p
+    xy[0] = xy[1] = cov[0] = cov[1] = cov[2] = NAN
+    foot[0] = UNPLACED
+    if plane[_HAS_PLANE] == 0 or not isfinite(u + v + box_height) or box_height <= 0:
+        return
+    if not inside(&corners[offsets[c], 0] if offsets[c + 1] > offsets[c] else NULL, offsets[c + 1] - offsets[c], u, v):
+        foot[0] = OUTSIDE
+        return
+    foot[0] = SEEN
+    if v >= plane[_HEIGHT] - edge:
+        foot[0] = CUT
+        sd_v = model[SD_V_CUT]
+    elif foot_covered(xyxy, camera, i) > model[COVER]:
+        foot[0] = COVERED
+        sd_v = model[SD_V_COVERED]
+    p = floor_point(plane, u, v)
+    if not p.valid:
+        foot[0] = UNPLACED
+        return
+    # The box ends at the nearer shoe: the body's axis is farther away, along the floor's image of "down the picture".
+    length = sqrt(p.jv[0] * p.jv[0] + p.jv[1] * p.jv[1])
+    if length > 0:
+        p.x -= model[SHOE_M] * p.jv[0] / length
+        p.y -= model[SHOE_M] * p.jv[1] / length
+    su = model[SD_U] * box_height
+    sv = sd_v * box_height
+    xx = su * su * p.ju[0] * p.ju[0] + sv * sv * p.jv[0] * p.jv[0]
+    xy_ = su * su * p.ju[0] * p.ju[1] + sv * sv * p.jv[0] * p.jv[1]
+    yy = su * su * p.ju[1] * p.ju[1] + sv * sv * p.jv[1] * p.jv[1]
+    # Feet that are not seen: the head, at the height of people, says where they are. Both say something: weigh them.
+    if foot[0] != SEEN and plane[_HAS_VERTICAL] != 0 and xyxy[i, 1] > edge:
+        if point_at_height(plane + _P, u, xyxy[i, 1], model[HEIGHT_M], &hx, &hy) and point_at_height(
+            plane + _P, u, xyxy[i, 1], model[HEIGHT_M] + plane[_HAS_VERTICAL] * model[SD_HEIGHT_M], &x1, &y1
+        ):
+            jx = x1 - hx
+            jy = y1 - hy
+            # Across the line of sight the head is as sure as the foot; along it, as sure as the height is.
+            a = su * su * p.ju[0] * p.ju[0] + jx * jx + 1e-9
+            b = su * su * p.ju[0] * p.ju[1] + jx * jy
+            d = su * su * p.ju[1] * p.ju[1] + jy * jy + 1e-9
+            fuse(&p.x, &p.y, &xx, &xy_, &yy, hx, hy, a, b, d)
+    xy[0] = p.x
+    xy[1] = p.y
+    cov[0] = xx + model[SD_CALIBRATION_M] * model[SD_CALIBRATION_M]
+    cov[1] = xy_
+    cov[2] = yy + model[SD_CALIBRATION_M] * model[SD_CALIBRATION_M]
+    det = xx + yy
+    if not isfinite(p.x + p.y + det) or det > 400.0:  # more than 20 m unsure: near the horizon, no place at all
+        xy[0] = xy[1] = cov[0] = cov[1] = cov[2] = NAN
+        foot[0] = UNPLACED
+
+
+cdef void fuse(
+    double *x, double *y, double *xx, double *xy, double *yy, double hx, double hy, double a, double b, double d
+) noexcept nogil:
+    """The covariance-weighted mean of two positions, in place of the first."""
+    cdef double sa = xx[0] + a, sb = xy[0] + b, sd = yy[0] + d
+    cdef double det = sa * sd - sb * sb
+    if det <= 0:
+        return
+    cdef double k00 = (xx[0] * sd - xy[0] * sb) / det
+    cdef double k01 = (xy[0] * sa - xx[0] * sb) / det
+    cdef double k10 = (xy[0] * sd - yy[0] * sb) / det
+    cdef double k11 = (yy[0] * sa - xy[0] * sb) / det
+    cdef double ex = hx - x[0], ey = hy - y[0]
+    x[0] += k00 * ex + k01 * ey
+    y[0] += k10 * ex + k11 * ey
+    cdef double nxx = xx[0] - k00 * xx[0] - k01 * xy[0]
+    cdef double nxy = xy[0] - k00 * xy[0] - k01 * yy[0]
+    cdef double nyy = yy[0] - k10 * xy[0] - k11 * yy[0]
+    xx[0] = nxx
+    xy[0] = nxy
+    yy[0] = nyy
+
+
+def expected(
+    const double[:, ::1] xy not None,
+    const double[:, ::1] table not None,
+    const double[:, ::1] corners not None,
+    const int[::1] offsets not None,
+    const short[::1] camera not None,
+    const float[:, ::1] xyxy not None,
+    double margin,
+    unsigned char[:, ::1] sees not None,
+):
+    """Which cameras ought to see people who stand at xy (M, 2): sees (M, C) is 1 where nothing would excuse a miss.
+
+    Excuses are: no plane, a foot outside of the picture or the region, or within `margin` of the picture's edge, and a
+    box (T, 4) of that camera before the foot.
+    """
+    cdef Py_ssize_t i, c, k, rows = camera.shape[0]
+    cdef double w, u, v
+    cdef const double *p
+    if sees.shape[0] != xy.shape[0] or sees.shape[1] != table.shape[0] or xyxy.shape[0] != rows:
+        raise ValueError("sees must be (M, C), xyxy (T, 4) with one camera each")
+    if xy.shape[1] != 2 or xyxy.shape[1] != 4 or table.shape[1] != _COLUMNS or offsets.shape[0] != table.shape[0] + 1:
+        raise ValueError("wrong number of columns")
+    with nogil:
+        for i in range(xy.shape[0]):
+            for c in range(table.shape[0]):
+                sees[i, c] = 0
+                if table[c, _HAS_PLANE] == 0 or not isfinite(xy[i, 0] + xy[i, 1]):
+                    continue
+                p = &table[c, _P]
+                w = p[8] * xy[i, 0] + p[9] * xy[i, 1] + p[11]
+                if w <= 0:
+                    continue
+                u = (p[0] * xy[i, 0] + p[1] * xy[i, 1] + p[3]) / w
+                v = (p[4] * xy[i, 0] + p[5] * xy[i, 1] + p[7]) / w
+                if fabs(u / table[c, _WIDTH] - 0.5) > 0.5 - margin or fabs(v / table[c, _HEIGHT] - 0.5) > 0.5 - margin:
+                    continue
+                sees[i, c] = inside(
+                    &corners[offsets[c], 0] if offsets[c + 1] > offsets[c] else NULL, offsets[c + 1] - offsets[c], u, v
+                )
+            for k in range(rows):
+                c = camera[k]
+                if not 0 <= c < table.shape[0] or sees[i, c] == 0:
+                    continue
+                p = &table[c, _P]
+                w = p[8] * xy[i, 0] + p[9] * xy[i, 1] + p[11]
+                u = (p[0] * xy[i, 0] + p[1] * xy[i, 1] + p[3]) / w
+                v = (p[4] * xy[i, 0] + p[5] * xy[i, 1] + p[7]) / w
+                if xyxy[k, 0] <= u <= xyxy[k, 2] and xyxy[k, 1] <= v <= xyxy[k, 3]:
+                    sees[i, c] = 0
+
+
+def crowding(const short[::1] camera not None, const float[:, ::1] xyxy not None, float[::1] share not None):
+    """The largest share of each box (T,) that another box of its camera covers; rows of one camera must lie together."""
+    cdef Py_ssize_t i, j, rows = camera.shape[0]
+    cdef double w, h, area
+    if xyxy.shape[0] != rows or xyxy.shape[1] != 4 or share.shape[0] != rows:
+        raise ValueError("camera, xyxy and share must have the same number of rows")
+    with nogil:
+        for i in range(rows):
+            share[i] = 0
+        for i in range(rows):
+            for j in range(i + 1, rows):
+                if camera[j] != camera[i]:
+                    break
+                w = min(xyxy[i, 2], xyxy[j, 2]) - max(xyxy[i, 0], xyxy[j, 0])
+                h = min(xyxy[i, 3], xyxy[j, 3]) - max(xyxy[i, 1], xyxy[j, 1])
+                if w <= 0 or h <= 0:
+                    continue
+                area = (xyxy[i, 2] - xyxy[i, 0]) * (xyxy[i, 3] - xyxy[i, 1])
+                share[i] = max(share[i], <float>(w * h / area)) if area > 0 else 1
+                area = (xyxy[j, 2] - xyxy[j, 0]) * (xyxy[j, 3] - xyxy[j, 1])
+                share[j] = max(share[j], <float>(w * h / area)) if area > 0 else 1

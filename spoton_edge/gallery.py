@@ -1,0 +1,157 @@
+"""What people look like: a few prototypes per person, and how much a cosine between crops is worth as evidence.
+
+One running mean is not enough: a person seen from behind is another vector. A gallery entry keeps several prototypes with
+the camera each was seen in, because crops of one camera compare far better than crops of two.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from spoton_edge._ext import similarity
+from spoton_edge.types import F4, F8, I2, I4, Bool
+
+SAME_CAMERA, OTHER_CAMERA = 0, 1
+
+
+@dataclass(frozen=True, slots=True)
+class Appearance:
+    """Cosine statistics of a Re-ID model, from its manifest: crops of the same person, and of different people."""
+
+    same_mean: float
+    same_sd: float
+    different_mean: float
+    different_sd: float
+
+
+class Evidence:
+    """From cosine to nats: the log likelihood ratio of same against different, for one camera and across cameras.
+
+    Starts from the model's statistics, if they are known, and goes on learning on the site, slowly: a cosine of a tracklet
+    with the gallery of the person it is known to be is a sample of "same", one of two people visible at once in one camera
+    of "different". Without either it says nothing.
+    """
+
+    def __init__(self, prior: Appearance | None, prior_samples: float = 200.0, most_nats: float = 4.0) -> None:
+        self._most_nats = most_nats
+        self._memory = 5_000.0  # samples: what the site says now counts for more than what it said last month
+        # [same camera / other camera, same / different]
+        self._count = np.zeros((2, 2))
+        self._mean = np.zeros((2, 2))
+        self._m2 = np.zeros((2, 2))
+        if prior is not None:
+            self._count[:] = prior_samples
+            self._mean[:] = [prior.same_mean, prior.different_mean]
+            self._m2[:] = prior_samples * np.square([prior.same_sd, prior.different_sd])
+
+    def learn(self, kind: int, different: bool, cosines: F4) -> None:
+        """Add samples (n,) of one kind; kind is SAME_CAMERA or OTHER_CAMERA."""
+        if not len(cosines):
+            return
+        at = (kind, int(different))
+        n, mean = float(len(cosines)), float(cosines.mean())
+        total = self._count[at] + n
+        delta = mean - self._mean[at]
+        self._m2[at] += float(np.square(cosines - mean).sum()) + delta * delta * self._count[at] * n / total
+        self._mean[at] += delta * n / total
+        self._count[at] = total
+        if total > self._memory:
+            self._m2[at] *= self._memory / total
+            self._count[at] = self._memory
+
+    def nats(self, kind: int, cosine: F4) -> F8:
+        """The log likelihood ratio of cosines (n,); 0 as long as too little is known, or where the kinds look alike."""
+        count, mean = self._count[kind], self._mean[kind]
+        if count.min() < 30 or mean[0] <= mean[1]:
+            return np.zeros(len(cosine))
+        sd = np.sqrt(self._m2[kind] / count) + 0.02
+        # Beyond the two means the tails of the two bells say more about the bells than about people.
+        c = np.clip(cosine.astype(np.float64), mean[1] - sd[1], mean[0] + sd[0])
+        ratio = -0.5 * ((c - mean[0]) / sd[0]) ** 2 + 0.5 * ((c - mean[1]) / sd[1]) ** 2 + np.log(sd[1] / sd[0])
+        return np.asarray(np.clip(ratio, -self._most_nats, self._most_nats))
+
+
+class Gallery:
+    """Prototypes of at most `people` people, addressed by entry; owns all its memory from the start of a dimension on."""
+
+    def __init__(self, people: int = 1024, prototypes: int = 8) -> None:
+        self._people = people
+        self._prototypes = prototypes
+        self._allocate(0)
+
+    def _allocate(self, dimension: int) -> None:
+        shape = (self._people, self._prototypes)
+        self._vectors = np.zeros((*shape, dimension), np.float32)
+        self._camera = np.full(shape, -1, np.int16)
+        self._seen_ns = np.zeros(shape, np.int64)
+        self._weight = np.zeros(shape, np.float32)
+
+    @property
+    def dimension(self) -> int:
+        return self._vectors.shape[2]
+
+    def clear(self, entry: int) -> None:
+        """Forget a person."""
+        self._camera[entry] = -1
+
+    def holds(self, entries: I4) -> Bool:
+        """Which entries (n,) have a prototype."""
+        return np.asarray((self._camera[entries] >= 0).any(axis=1))
+
+    def move(self, source: int, target: int) -> None:
+        """Add the prototypes of one entry to another's, the newest first as far as there is room, and clear the first."""
+        camera = np.concatenate([self._camera[target], self._camera[source]])
+        order = np.argsort(np.where(camera >= 0, -np.concatenate([self._seen_ns[target], self._seen_ns[source]]), 1))
+        keep = order[: self._prototypes]
+        for table in (self._vectors, self._seen_ns, self._weight):
+            table[target] = np.concatenate([table[target], table[source]])[keep]
+        self._camera[target] = camera[keep]
+        self.clear(source)
+
+    def compare(self, rows: F4, camera: I2, pair_row: I4, pair_entry: I4) -> F4:
+        """Best cosine of each pair (row, entry), (n, 2): with prototypes of the row's camera, of others; -2: none."""
+        best = np.full((len(pair_row), 2), -2, np.float32)
+        if len(pair_row) and rows.shape[1] == self.dimension and self.dimension:
+            similarity.gallery_cosine(rows, camera, self._vectors, self._camera, pair_row, pair_entry, best)
+        return best
+
+    def add(self, entry: int, vector: F4, camera: int, captured_ns: int, same: float = 0.85) -> None:
+        """Take a crop's unit vector in: blended into the prototype of its camera that it equals, else as a new one.
+
+        The place of a new one is a free one, or the least useful: of the camera that has most, the oldest.
+        """
+        if len(vector) != self.dimension:
+            self._allocate(len(vector))
+        mine = np.flatnonzero(self._camera[entry] == camera)
+        if len(mine):
+            cosines = self._vectors[entry, mine] @ vector
+            nearest = int(mine[int(np.argmax(cosines))])
+            if cosines.max() >= same or len(mine) >= max(self._prototypes // 2, 1):
+                weight = min(self._weight[entry, nearest], 9.0)
+                blend = self._vectors[entry, nearest] * weight + vector
+                self._vectors[entry, nearest] = blend / max(float(np.linalg.norm(blend)), 1e-9)
+                self._weight[entry, nearest] += 1
+                self._seen_ns[entry, nearest] = captured_ns
+                return
+        free = np.flatnonzero(self._camera[entry] < 0)
+        place = int(free[0]) if len(free) else self._least_useful(entry)
+        self._vectors[entry, place] = vector
+        self._camera[entry, place] = camera
+        self._weight[entry, place] = 1
+        self._seen_ns[entry, place] = captured_ns
+
+    def _least_useful(self, entry: int) -> int:
+        cameras, counts = np.unique(self._camera[entry], return_counts=True)
+        crowded = cameras[int(np.argmax(counts))]
+        age = np.where(self._camera[entry] == crowded, self._seen_ns[entry], np.iinfo(np.int64).max)
+        return int(np.argmin(age))
+
+    def between(self, entry: int, other: int) -> F4:
+        """Best cosine between two people's prototypes, (1, 2): of one camera, of two cameras; -2: none."""
+        mine = np.flatnonzero(self._camera[entry] >= 0).astype(np.int32)
+        pairs = np.full(len(mine), other, np.int32)
+        rows, camera = self._vectors[entry, mine], self._camera[entry, mine]
+        best = self.compare(rows, camera, np.arange(len(mine), dtype=np.int32), pairs)
+        return best.max(axis=0, keepdims=True) if len(best) else np.full((1, 2), -2, np.float32)

@@ -1,0 +1,206 @@
+"""From a box in a picture to a place on the floor, in metres, and how far that place can be trusted.
+
+The foot point is the middle of a box's lower edge. Its covariance follows from the homography's Jacobian and from how
+well a detector's edges are known, plus what calibrations of one site disagree by. Feet that are cut by the picture or
+covered by a nearer person are weighed against the head, which stands a person's height above the floor.
+R. Hartley, A. Zisserman, Multiple View Geometry (2003): 4.4 (normalised DLT), 5.3 (error propagation), 8.6 (a
+single view of a plane).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from spoton_edge._ext import ground
+from spoton_edge.types import F4, F8, I2, Bool, Tracklets
+
+
+@dataclass(frozen=True, slots=True)
+class FootModel:
+    """What is known of boxes and people in general; shares are of the box's height. The order is `ext/ground.pyx`'s."""
+
+    sd_u: float = 0.03  # a box agrees with its person to an IoU of about .8: a few per cent at each edge
+    sd_v_seen: float = 0.04
+    sd_v_covered: float = 0.15  # ends anywhere between the knees and the guess of an amodal detector
+    sd_v_cut: float = 0.5
+    height_m: float = 1.70
+    sd_height_m: float = 0.10
+    shoe_m: float = 0.14  # half a shoe: a box ends at the tip of the nearer one, the body stands behind it
+    sd_calibration_m: float = 0.10  # hand-made calibrations of one site disagree by 8 to 10 cm
+    edge: float = 0.005  # of the picture's height: nearer to its edge, a box counts as cut
+    cover: float = 0.25  # of the box's lower third
+
+
+class GroundPlane:
+    """One camera's view of the floor."""
+
+    def __init__(
+        self,
+        homography: ArrayLike,
+        image_size: tuple[int, int],
+        region: ArrayLike | None = None,
+        *,
+        projection: ArrayLike | None = None,
+    ) -> None:
+        """
+        homography  (3, 3) pixel (u, v, 1) -> metres (x, y, 1), any scale
+        image_size  width, height in pixels that the homography and the region are written in
+        region      (n, 2) corners in pixels; only feet inside count
+        projection  (3, 4) world (x, y, z, 1) -> pixel where it is known; otherwise the vertical is taken from the
+                    homography, for a lens whose axis is the picture's middle
+        """
+        self.homography = np.array(homography, np.float64)
+        if self.homography.shape != (3, 3) or not np.isfinite(self.homography).all():
+            raise ValueError("a homography is 3 x 3 finite numbers")
+        if abs(np.linalg.det(self.homography / np.abs(self.homography).max())) < 1e-14:
+            raise ValueError("the homography cannot be inverted")
+        self.image_size = (int(image_size[0]), int(image_size[1]))
+        self.region = np.zeros((0, 2)) if region is None else np.ascontiguousarray(region, np.float64).reshape(-1, 2)
+        if len(self.region) in (1, 2):
+            raise ValueError("a region has at least 3 corners")
+        # Below the horizon the third coordinate is positive, and so is the depth in front of the camera.
+        below = self.homography[2] @ [self.image_size[0] / 2, self.image_size[1], 1.0]
+        self.homography *= np.sign(below) or 1.0
+        self.projection_known = projection is not None
+        self.projection = self._with_vertical(None if projection is None else np.array(projection, np.float64))
+
+    @property
+    def has_vertical(self) -> bool:
+        """Whether heights above the floor can be read."""
+        return bool(np.isfinite(self.projection).all())
+
+    def to_ground(self, pixels: ArrayLike) -> F8:
+        """(n, 2) pixels -> (n, 2) m; NaN on and above the horizon."""
+        uv = np.asarray(pixels, np.float64).reshape(-1, 2)
+        p = np.column_stack([uv, np.ones(len(uv))]) @ self.homography.T
+        return np.where(p[:, 2:] > 1e-12, p[:, :2] / np.where(p[:, 2:] > 1e-12, p[:, 2:], 1.0), np.nan)
+
+    def to_image(self, xy: ArrayLike) -> F8:
+        """(n, 2) m on the floor -> (n, 2) pixels; NaN behind the camera."""
+        points = np.asarray(xy, np.float64).reshape(-1, 2)
+        p = np.column_stack([points, np.ones(len(points))]) @ np.linalg.inv(self.homography).T
+        return np.where(p[:, 2:] > 0, p[:, :2] / np.where(p[:, 2:] > 0, p[:, 2:], 1.0), np.nan)
+
+    def _with_vertical(self, projection: F8 | None) -> F8:
+        """The (3, 4) projection whose floor is the homography's; NaN in the third column where it cannot be known."""
+        floor = np.linalg.inv(self.homography)
+        if projection is not None:
+            scale = float(np.sum(projection[:, [0, 1, 3]] * floor) / np.sum(projection[:, [0, 1, 3]] ** 2))
+            vertical = projection[:, 2] * scale
+        else:
+            vertical = _vertical(floor, self.image_size)
+        return np.column_stack([floor[:, :2], vertical, floor[:, 2]])
+
+    def row(self) -> F8:
+        """The camera's row of the table that `ext/ground.pyx` reads."""
+        # A vertical guessed from the homography is off by as much as people differ in height, or more.
+        height_doubt = (1.0 if self.projection_known else 2.5) if self.has_vertical else 0.0
+        flags = [*self.image_size, 1.0, height_doubt]
+        return np.concatenate([self.homography.ravel(), np.nan_to_num(self.projection).ravel(), flags])
+
+
+class Site:
+    """The floor of all cameras; `planes[i]` is camera i's, None where it has none."""
+
+    def __init__(self, planes: Sequence[GroundPlane | None], model: FootModel | None = None) -> None:
+        self.planes = list(planes)
+        self.table = np.zeros((len(planes), ground.COLUMNS))
+        regions = [np.zeros((0, 2)) if plane is None else plane.region for plane in planes]
+        for row, plane in zip(self.table, planes, strict=True):
+            if plane is not None:
+                row[:] = plane.row()
+        self.corners = np.ascontiguousarray(np.concatenate([*regions, np.zeros((0, 2))]))
+        self.offsets = np.concatenate([[0], np.cumsum([len(region) for region in regions])]).astype(np.int32)
+        self.model = np.array(astuple(model or FootModel()))
+
+    def project(self, tracklets: Tracklets) -> Tracklets:
+        """The tracklets with `ground_xy`, `ground_cov` and `foot` filled; NaN for a camera without a plane."""
+        rows = len(tracklets)
+        xy, cov, foot = np.empty((rows, 2)), np.empty((rows, 3)), np.empty(rows, np.uint8)
+        camera, xyxy = np.ascontiguousarray(tracklets.camera), np.ascontiguousarray(tracklets.xyxy)
+        ground.project(camera, xyxy, self.table, self.corners, self.offsets, self.model, xy, cov, foot)
+        return replace(tracklets, ground_xy=xy, ground_cov=cov, foot=foot)
+
+    def expected(self, xy: F8, camera: I2, xyxy: F4, margin: float = 0.03) -> Bool:
+        """Which cameras (M, C) ought to see people at xy (M, 2) m: in view, and no box (T, 4) of the camera before them."""
+        sees = np.empty((len(xy), len(self.planes)), np.uint8)
+        ground.expected(xy, self.table, self.corners, self.offsets, camera, xyxy, margin, sees)
+        return sees.view(np.bool_)
+
+
+def homography_from_projection(projection: ArrayLike) -> F8:
+    """Pixel -> metres, (3, 3), of the floor z = 0 of a projection (3, 4) world (m) -> pixel."""
+    p = np.asarray(projection, np.float64)
+    if p.shape != (3, 4):
+        raise ValueError("a projection is 3 x 4 numbers")
+    floor = p[:, [0, 1, 3]]
+    if np.linalg.cond(floor) > 1e12:
+        raise ValueError("the projection does not see the floor z = 0")
+    return np.asarray(np.linalg.inv(floor))
+
+
+def homography_from_points(points: ArrayLike) -> F8:
+    """Pixel -> metres, (3, 3), from at least 4 points (n, 4) of u, v (px), x, y (m), no 3 of 4 on a line.
+
+    Normalised DLT (Hartley and Zisserman, algorithm 4.2). Raises ValueError where the points do not fix a homography.
+    """
+    p = np.asarray(points, np.float64)
+    if p.ndim != 2 or p.shape[1] != 4 or len(p) < 4:
+        raise ValueError("a homography needs at least 4 points of u, v, x, y")
+    if not np.isfinite(p).all():
+        raise ValueError("the points must be finite numbers")
+    (uv, from_uv), (xy, from_xy) = _normalised(p[:, :2]), _normalised(p[:, 2:])
+    ones, zeros = np.ones((len(p), 1)), np.zeros((len(p), 3))
+    uv1 = np.hstack([uv, ones])
+    equations = np.vstack(
+        [np.hstack([uv1, zeros, -xy[:, :1] * uv1]), np.hstack([zeros, uv1, -xy[:, 1:] * uv1])],
+    )
+    _, singular, v = np.linalg.svd(equations)
+    if singular[7] < 1e-6 * singular[0]:
+        raise ValueError("the points lie on a line, or three of four do: they do not fix a homography")
+    h = np.linalg.inv(from_xy) @ v[8].reshape(3, 3) @ from_uv
+    if np.linalg.cond(v[8].reshape(3, 3)) > 1e8:
+        raise ValueError("the points lie on a line, or three of four do: they do not fix a homography")
+    return np.asarray(h / np.linalg.norm(h))
+
+
+def _normalised(points: F8) -> tuple[F8, F8]:
+    """Points moved to mean 0 and mean distance sqrt 2, and the (3, 3) that does it."""
+    mean = points.mean(axis=0)
+    spread = float(np.linalg.norm(points - mean, axis=1).mean())
+    if spread == 0:
+        raise ValueError("the points are all the same")
+    s = np.sqrt(2) / spread
+    return (points - mean) * s, np.array([[s, 0, -s * mean[0]], [0, s, -s * mean[1]], [0, 0, 1]])
+
+
+def _vertical(floor: F8, image_size: tuple[int, int]) -> F8:
+    """The third column of the projection whose columns 0, 1, 3 are `floor`; NaN where the picture does not tell.
+
+    The focal length follows from the floor's axes being square and of equal length (square pixels, axis in the middle).
+    A crop, or a camera that looks straight down, breaks the two equations: then they contradict each other.
+    """
+    nothing = np.full(3, np.nan)
+    width, height = image_size
+    size = float(np.hypot(width, height))
+    centred = np.array([[1, 0, -width / 2], [0, 1, -height / 2], [0, 0, size]]) / size
+    a, b = (centred @ floor)[:, 0], (centred @ floor)[:, 1]
+    left = np.array([a[:2] @ b[:2], 0.5 * (a[:2] @ a[:2] - b[:2] @ b[:2])])
+    right = -np.array([a[2] * b[2], 0.5 * (a[2] ** 2 - b[2] ** 2)])
+    if np.linalg.norm(left) == 0 or np.linalg.norm(right) == 0:
+        return nothing
+    inverse_f2 = float(left @ right / (left @ left))
+    residual = np.linalg.norm(left * inverse_f2 - right) / np.linalg.norm(right)
+    if not 0.04 < inverse_f2 < 25 or residual > 0.2:  # a focal length between 0.2 and 5 diagonals
+        return nothing
+    k = np.diag([1 / np.sqrt(inverse_f2), 1 / np.sqrt(inverse_f2), 1.0])
+    r1, r2 = np.linalg.solve(k, a), np.linalg.solve(k, b)
+    scale = 0.5 * (np.linalg.norm(r1) + np.linalg.norm(r2))
+    up = np.cross(r1 / np.linalg.norm(r1), r2 / np.linalg.norm(r2)) * scale
+    column = np.linalg.solve(centred, k @ up)
+    centre_z = -np.linalg.solve(np.column_stack([floor[:, :2], column]), floor[:, 2])[2]
+    return np.asarray(column * np.sign(centre_z))  # the camera hangs above the floor

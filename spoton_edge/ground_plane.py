@@ -95,6 +95,18 @@ class GroundPlane:
             vertical = _vertical(floor, self.image_size)
         return np.column_stack([floor[:, :2], vertical, floor[:, 2]])
 
+    def footprint(self, coarsest_m: float = 0.25) -> F8:
+        """The ground that this camera watches, corners (n, 2) m: its region or picture, as far as a pixel there stands
+        for at most `coarsest_m` metres (a homography's Jacobian has the determinant det H / w^3, w = 0 at the horizon).
+        """
+        width, height = self.image_size
+        picture = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float64)
+        corners = self.region if len(self.region) else picture
+        # w is positive where feet are seen.
+        h = self.homography * np.sign(self.homography[2] @ (width / 2, height, 1.0))
+        nearest_w = np.cbrt(abs(np.linalg.det(h)) / coarsest_m**2)
+        return self.to_ground(clip_polygon(corners, h[2] - (0, 0, nearest_w)))
+
     def row(self) -> F8:
         """The camera's row of the table that `ext/ground.pyx` reads."""
         # A vertical guessed from the homography is off by as much as people differ in height, or more.
@@ -130,6 +142,19 @@ class Site:
         sees = np.empty((len(xy), len(self.planes)), np.uint8)
         ground.expected(xy, self.table, self.corners, self.offsets, camera, xyxy, margin, sees)
         return sees.view(np.bool_)
+
+
+def clip_polygon(corners: F8, line: F8) -> F8:
+    """The part of a polygon (n, 2) where a u + b v + c >= 0 for line (a, b, c); Sutherland and Hodgman 1974."""
+    side = corners @ line[:2] + line[2]
+    kept = []
+    for i in range(len(corners)):
+        j = (i + 1) % len(corners)
+        if side[i] >= 0:
+            kept.append(corners[i])
+        if (side[i] >= 0) != (side[j] >= 0):
+            kept.append(corners[i] + (corners[j] - corners[i]) * (side[i] / (side[i] - side[j])))
+    return np.array(kept).reshape(-1, 2)
 
 
 def homography_from_projection(projection: ArrayLike) -> F8:

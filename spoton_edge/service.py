@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import secrets
 import signal
@@ -29,6 +30,7 @@ from spoton_edge.tracker import Tracker
 from spoton_edge.types import (
     CameraDescription,
     MapDescription,
+    Polygon,
     SiteDescription,
     Status,
     TrackState,
@@ -69,7 +71,7 @@ class Service:
         publisher, encoder = self.pipeline.publisher, self.pipeline.encoder
         try:
             log.info("publishing on %s", ", ".join(publisher.endpoints))
-            publisher.publish(encoder.site(describe(self._site, self.pipeline.ground)))
+            publisher.publish(encoder.site(describe(self._site, self.capture.formats(), self.pipeline.ground.planes)))
             self._await_subscriber(wait_for_subscriber_s)
             self.capture.start()
             self._loop()
@@ -185,7 +187,7 @@ def build_detector(site: config.Site, cache: Path) -> Detector:
     """The person detector of `detector.model`, sized for all cameras at once."""
     manifest = models.manifest_for(site.detector.model, "detector")
     engine = load_engine(
-        models.resolve(site.detector.model, cache), backend=site.runtime.backend, threads=site.runtime.threads
+        models.resolve(site.detector.model, cache), backend=site.runtime.backend, threads=site.runtime.threads or 0
     )
     assert manifest.detector is not None
     assert manifest.input is not None
@@ -211,7 +213,7 @@ def build_appearance(site: config.Site, cache: Path) -> tuple[ReidNetwork | Stri
     log.info("appearance: %s", name)
     assert manifest.input is not None
     assert manifest.embedding is not None
-    engine = load_engine(models.resolve(name, cache), backend=site.runtime.backend, threads=site.runtime.threads)
+    engine = load_engine(models.resolve(name, cache), backend=site.runtime.backend, threads=site.runtime.threads or 0)
     network = ReidNetwork(
         engine,
         input_size=manifest.input.size,
@@ -282,22 +284,49 @@ def build_associator(
     )
 
 
-def describe(site: config.Site, ground: Site) -> SiteDescription:
+def describe(site: config.Site, formats: Sequence[Format], planes: Sequence[GroundPlane | None]) -> SiteDescription:
     """What subscribers need to draw the site."""
-    cameras = []
-    for camera, plane in zip(site.cameras, ground.planes, strict=True):
-        size = plane.image_size if plane else (camera.ground and camera.ground.image_size) or (0, 0)
-        cameras.append(
-            CameraDescription(
-                camera.name,
-                size,
-                None if plane is None else plane.homography,
-                () if plane is None else plane.footprint(),
-            )
-        )
     floor = site.ground
-    return SiteDescription(
-        cameras,
-        [],
-        MapDescription(floor.pixels_per_metre, floor.origin_px, floor.axes) if floor.map else None,
-    )
+    zones: dict[str, dict[str, Polygon]] = {camera.name: {} for camera in site.cameras}
+    sizes = {
+        camera.name: plane.image_size if plane else frames.size
+        for camera, frames, plane in zip(site.cameras, formats, planes, strict=True)
+    }
+    links = []
+    for camera in site.cameras:
+        for handoff in camera.handoff:
+            zone = name_zone(handoff.zone, sizes[camera.name], zones[camera.name])
+            enter = name_zone(handoff.enter, sizes[handoff.to], zones[handoff.to])
+            links.append(LinkDescription(camera.name, handoff.to, handoff.travel_s, zone, enter))
+    cameras = [
+        CameraDescription(
+            camera.name,
+            sizes[camera.name],
+            plane.homography if plane else None,
+            plane.footprint().tolist() if plane else (),
+            zones[camera.name],
+        )
+        for camera, plane in zip(site.cameras, planes, strict=True)
+    ]
+    picture = hashlib.sha256(Path(floor.map).read_bytes()).hexdigest() if floor.map else None
+    return SiteDescription(cameras, links, MapDescription(floor.pixels_per_metre, floor.origin_px, floor.axes, picture))
+
+
+def name_zone(zone: str | Polygon | None, size: tuple[int, int] | None, zones: dict[str, Polygon]) -> str | None:
+    """The name under which a zone of a handoff, a quadrant or a polygon in px, stands in its camera's `zones`; adds it
+    where it is new. None: there is no zone, or a quadrant of a picture whose size is not known."""
+    if zone is None:
+        return None
+    if not isinstance(zone, str):
+        corners = [(float(u), float(v)) for u, v in zone]
+        known = next((name for name, polygon in zones.items() if polygon == corners), None)
+        name = known or f"zone_{len(zones) + 1}"
+    elif size is None:
+        return None
+    else:
+        width, height = size[0] / 2, size[1] / 2
+        left, top = width * ("right" in zone), height * ("lower" in zone)
+        corners = [(left, top), (left + width, top), (left + width, top + height), (left, top + height)]
+        name = zone
+    zones[name] = corners
+    return name

@@ -197,7 +197,7 @@ class CameraDescription:
     """What is fixed about a camera. Zones are polygons in px of the original frame."""
 
     name: str
-    image_size: tuple[int, int]  # width, height in px
+    image_size: tuple[int, int] | None  # width, height in px; None: no frame has come yet
     homography: F8 | None = None  # (3, 3) image px -> m
     footprint: Polygon = ()  # what the camera sees of the ground, m
     zones: Mapping[str, Polygon] = field(default_factory=dict)

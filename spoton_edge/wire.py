@@ -327,7 +327,7 @@ def _reason(reason: Reason) -> dict[str, Any]:
 def _camera(camera: CameraDescription) -> dict[str, Any]:
     return {
         "name": camera.name,
-        "image_size": list(camera.image_size),
+        "image_size": camera.image_size and list(camera.image_size),
         "homography": None if camera.homography is None else camera.homography.tolist(),
         "footprint": [[round(x, 3), round(y, 3)] for x, y in camera.footprint],
         "zones": {name: [[u, v] for u, v in polygon] for name, polygon in camera.zones.items()},

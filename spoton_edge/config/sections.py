@@ -208,6 +208,7 @@ class Runtime(Section):
     backend: Literal["auto", "onnxruntime", "tensorrt", "tensorrt_rtx"] = Field(
         default="auto", description="what runs the networks; auto: the best that works"
     )
+    threads: Count | None = Field(default=None, description="CPU threads a network may use; null: one for each core")
     watch: Flag = Field(default=False, description="reload when this file changes")
     sync_window_ms: Positive = Field(default=100.0, description="frames of one batch lie within this, milliseconds")
     stall_s: Positive = Field(default=5.0, description="a camera without frames for this long is stalled, seconds")

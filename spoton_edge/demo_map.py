@@ -47,7 +47,7 @@ def draw(
         figure = Figure(figsize=(14, 8.4), dpi=110, facecolor=PAPER)
         FigureCanvasAgg(figure)
         grid = figure.add_gridspec(
-            max(1, len(views)), 2, width_ratios=(2.2, 1), left=0.045, right=0.985, top=0.89, bottom=0.06, hspace=0.12,
+            max(1, len(views)), 2, width_ratios=(2.75, 1), left=0.045, right=0.985, top=0.89, bottom=0.06, hspace=0.12,
             wspace=0.05,
         )  # fmt: skip
         figure.text(0.045, 0.945, title, fontsize=17, fontweight="bold")

@@ -29,6 +29,7 @@ from spoton_edge.publisher import Publisher
 from spoton_edge.tracker import Tracker
 from spoton_edge.types import (
     CameraDescription,
+    LinkDescription,
     MapDescription,
     Polygon,
     SiteDescription,

@@ -25,10 +25,12 @@ _WRONG_RATE = 0.005
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A camera's frames: (width, height) px after the crop, and the nominal rate; None as long as it is not known."""
+    """A camera's frames: (width, height) px after the crop, the nominal rate, and of a recording how many it announces;
+    None as long as it is not known."""
 
     size: tuple[int, int] | None
     rate_hz: float | None
+    frames: int | None
 
 
 class Capture:
@@ -150,7 +152,7 @@ class Capture:
 
     def formats(self) -> list[Format]:
         """What is known of every camera's frames, in the order of the config; of recordings all, once started."""
-        return [Format(camera.size, camera.rate_hz) for camera in self._cameras]
+        return [Format(camera.size, camera.rate_hz, camera.announced) for camera in self._cameras]
 
     def status(self) -> list[CameraStatus]:
         """Every camera's health, in the order of the config."""

@@ -33,6 +33,7 @@ class Camera:
         self.bad_frames = 0
         self.size: tuple[int, int] | None = None  # of the frames it delivers
         self.rate_hz: float | None = None  # nominal
+        self.announced: int | None = None  # frames of a recording, as its header says
         self.live_times: LiveTimes | None = None
         self.misfit: tuple[int, int] | None = None  # the picture size that the crop was refused for
         self.clock_named = False
@@ -102,7 +103,7 @@ class Reader(threading.Thread):
                 if self.source.recorded:
                     check_crop(camera.source.name, camera.source.crop, video.size)
                     camera.size = camera.source.size_in(video.size)
-                camera.rate_hz = video.rate_hz
+                camera.rate_hz, camera.announced = video.rate_hz, video.frames
         except CameraError:
             video.close()
             raise

@@ -139,6 +139,11 @@ class Video:
         return float(rate) if rate else self.source.rate_hz
 
     @property
+    def frames(self) -> int | None:
+        """How many frames the container announces; None where it does not."""
+        return self._stream.frames or None
+
+    @property
     def hardware(self) -> bool:
         return bool(self._stream.codec_context.is_hwaccel)
 

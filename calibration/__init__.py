@@ -1,0 +1,1 @@
+"""Example sites; the demo runs demo-site.yaml."""

@@ -155,7 +155,7 @@ class Capture:
         return [Format(camera.size, camera.rate_hz, camera.announced) for camera in self._cameras]
 
     def status(self) -> list[CameraStatus]:
-        """Every camera's health, in the order of the config; looks for wrong clocks, too, so ask about once a second."""
+        """Every camera's health, in the order of the config. Ask once a second: it looks for wrong clocks, too."""
         gained = [self._gained_ms(camera) for camera in self._cameras]
         agreed = _agreed([ms for ms in gained if ms is not None])
         statuses = []

@@ -137,7 +137,9 @@ def replaced(site: Site) -> None:
     ):
         site.serve(what, codec)
         site.back()
-        site.watch.until(lambda expected=shape: site.watch.shapes[FAULTY] == expected, BACK_S, f"pictures of {shape}")  # type: ignore[misc]
+        site.watch.until(
+            lambda expected=shape: site.watch.images[FAULTY].shape == expected, BACK_S, f"pictures of {shape}"
+        )  # type: ignore[misc]
 
 
 def audio_only(site: Site) -> None:

@@ -6,7 +6,10 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from spoton_edge.capture import Capture, Source
+from spoton_edge.types import U8
 
 
 class Watch:
@@ -15,7 +18,7 @@ class Watch:
     def __init__(self, sources: Sequence[Source], *, stall_s: float, sync_window_ms: float = 100.0) -> None:
         self.capture = Capture(sources, stall_s=stall_s, sync_window_ms=sync_window_ms)
         self.count = [0] * len(sources)
-        self.shapes: list[tuple[int, ...]] = [()] * len(sources)
+        self.images: list[U8] = [np.empty((0, 0, 3), np.uint8)] * len(sources)  # the last of each camera
         self.batch_cameras: list[int] = []  # how many cameras each batch had
         self.oldest_ms = 0.0  # greatest age of a frame when it was taken
         self._last = [0.0] * len(sources)
@@ -45,7 +48,7 @@ class Watch:
                         self._longest[camera] = max(self._longest[camera], now - self._last[camera])
                     self._last[camera] = now
                     self.count[camera] += 1
-                    self.shapes[camera] = image.shape
+                    self.images[camera] = image
 
     def forget(self) -> None:
         """Count gaps and ages from now on."""

@@ -32,10 +32,10 @@ class Relay:
         return f"rtsp://127.0.0.1:{self.port}/cam"
 
     def close(self) -> None:
-        for end in self._sockets:
+        for end in list(self._sockets):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
-            end.close()
+        self._listener.close()
 
     def _accept(self) -> None:
         with suppress(OSError):
@@ -47,8 +47,20 @@ class Relay:
                     client.close()
                     continue
                 self._sockets += [client, server]
-                threading.Thread(target=self._forward, args=(client, server), daemon=True).start()
-                threading.Thread(target=self._backward, args=(server, client), daemon=True).start()
+                threading.Thread(target=self._carry, args=(client, server), daemon=True).start()
+
+    def _carry(self, client: socket.socket, server: socket.socket) -> None:
+        """Both directions of one connection, until either end hangs up."""
+        forward = threading.Thread(target=self._forward, args=(client, server), daemon=True)
+        forward.start()
+        self._backward(server, client)
+        for end in (client, server):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        forward.join()
+        for end in (client, server):
+            end.close()
+            self._sockets.remove(end)
 
     def _forward(self, client: socket.socket, server: socket.socket) -> None:
         with suppress(OSError):
@@ -86,4 +98,3 @@ class Relay:
                     out += packet
                 if out and not self.cut.is_set():
                     client.sendall(out)
-            client.shutdown(socket.SHUT_RDWR)

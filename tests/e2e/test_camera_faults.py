@@ -74,6 +74,7 @@ class Site:
 
     def serve(self, what: str = "h264", codec: str = "h264") -> None:
         """(Re)start the faulty camera with these pictures."""
+        self.relay.cut.clear()
         self.faulty.kill()
         self.faulty.units, self.faulty.codec = self.pictures.get(what, Path()), codec
         self.faulty.start()

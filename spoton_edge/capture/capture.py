@@ -155,14 +155,12 @@ class Capture:
         return [Format(camera.size, camera.rate_hz, camera.announced) for camera in self._cameras]
 
     def status(self) -> list[CameraStatus]:
-        """Every camera's health, in the order of the config."""
+        """Every camera's health, in the order of the config. Ask once a second: it looks for wrong clocks, too."""
         gained = [self._gained_ms(camera) for camera in self._cameras]
+        agreed = _agreed([ms for ms in gained if ms is not None])
         statuses = []
-        for camera in self._cameras:
+        for camera, own in zip(self._cameras, gained, strict=True):
             frames, dropped, fps = self._batcher.counts(camera.index)
-            others = [ms for index, ms in enumerate(gained) if ms is not None and index != camera.index]
-            own = gained[camera.index]
-            skew = None if own is None or not others else own - statistics.median(others)
             statuses.append(
                 CameraStatus(
                     name=camera.source.name,
@@ -171,7 +169,7 @@ class Capture:
                     frames=frames,
                     dropped=dropped,
                     bad_frames=camera.bad_frames,
-                    skew_ms=skew,
+                    skew_ms=None if own is None else own - agreed,
                 )
             )
         self._name_wrong_clocks()
@@ -189,10 +187,10 @@ class Capture:
             for camera in self._cameras
             if camera.live_times is not None and (rate := camera.live_times.rate_error) is not None
         }
+        agreed = _agreed(list(rates.values()))
         for index, rate in rates.items():
             camera = self._cameras[index]
-            others = [other for i, other in rates.items() if i != index]
-            wrong = rate - (statistics.median(others) if others else 0.0)
+            wrong = rate - agreed
             if abs(wrong) > _WRONG_RATE and not camera.clock_named:
                 camera.clock_named = True
                 direction = "fast" if wrong > 0 else "slow"
@@ -229,6 +227,12 @@ class Capture:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+def _agreed(errors: list[float]) -> float:
+    """What most clocks say, this box's own (0) among them: with two cameras it decides which of them is wrong."""
+    box = [0.0] * (1 + len(errors) % 2)
+    return statistics.median(box + errors)
 
 
 def _may_use_cuda(source: Source) -> bool:

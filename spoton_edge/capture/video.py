@@ -105,8 +105,10 @@ class Video:
 
     def __init__(self, source: Source, silence_s: float, *, cuda: bool = False) -> None:
         self.source = source
+        self._silence_s = silence_s
         self._secret = source.resolved()
         url, container_format, options = _how_to_open(source, self._secret)
+        asked = time.monotonic()
         try:
             self._container = av.open(
                 url,
@@ -116,7 +118,9 @@ class Video:
                 hwaccel=HWAccel("cuda") if cuda else None,
             )
         except av.FFmpegError as error:
-            raise self._explained(error, opening=True) from None
+            # A time-out within a protocol's own talk is reported as damaged data.
+            out_of_time = time.monotonic() - asked >= OPEN_S
+            raise (self._silent() if out_of_time else self._explained(error, opening=True)) from None
         self._stream: Any = next(iter(self._container.streams.video), None)
         if self._stream is None or self._stream.codec_context is None:
             self._container.close()
@@ -161,11 +165,16 @@ class Video:
         bad = 0
         while True:
             try:
+                asked = time.monotonic()
                 for packet in self._container.demux(self._stream):
+                    # At a time-out FFmpeg first hands out the packet that its parser held back, as if it had come.
+                    if not self.source.recorded and time.monotonic() - asked >= self._silence_s:
+                        raise self._silent()
                     picture: Picture | None
                     for picture in self._decoded(packet):
                         bad = 0 if picture else bad + 1
                         yield picture
+                    asked = time.monotonic()
                 return
             except av.FFmpegError as error:
                 explained = self._explained(error)
@@ -218,12 +227,15 @@ class Video:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _silent(self) -> SilentError:
+        return SilentError(f"camera {self.source.name}: {self.source.shown} is silent")
+
     def _explained(self, error: Exception, *, opening: bool = False) -> SourceError:
         name, shown = self.source.name, self.source.shown
         if isinstance(error, av.HTTPUnauthorizedError | av.HTTPForbiddenError):
             return RefusedError(f"camera {name}: {shown} refuses the login; check its user and password")
         if isinstance(error, av.ExitError | TimeoutError):
-            return SilentError(f"camera {name}: {shown} is silent")
+            return self._silent()
         if isinstance(error, av.InvalidDataError) and opening:
             return SourceError(f"camera {name}: {shown} holds no video that can be read")
         text = getattr(error, "strerror", None) or scrub(str(error), self._secret)

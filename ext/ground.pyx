@@ -299,7 +299,8 @@ def expected(
                 w = p[8] * xy[i, 0] + p[9] * xy[i, 1] + p[11]
                 u = (p[0] * xy[i, 0] + p[1] * xy[i, 1] + p[3]) / w
                 v = (p[4] * xy[i, 0] + p[5] * xy[i, 1] + p[7]) / w
-                if xyxy[k, 0] <= u <= xyxy[k, 2] and xyxy[k, 1] <= v <= xyxy[k, 3]:
+                # A box that ends at the foot is somebody in this place, not somebody before it.
+                if xyxy[k, 0] <= u <= xyxy[k, 2] and xyxy[k, 1] <= v <= xyxy[k, 3] - 0.1 * (xyxy[k, 3] - xyxy[k, 1]):
                     sees[i, c] = 0
 
 

@@ -53,12 +53,15 @@ class Policy:
     sure_nats: float = 2.5
     most_nats: float = 6.0
     coast_s: float = 3.0
+    leave_s: float = 0.3  # unseen, and in nobody's view
     coast_sd_m: float = 1.0
     newcomer_per_m2: float = 0.01  # where somebody new turns up: anywhere on a site of 100 m^2
     returner_share: float = 0.2  # of those who come in, how many were here within `forget_s`
     posterior_nats: float = 2.2  # an old id is given at odds of 9 to 1 or better
     hold_s: float = 1.0  # how long a sure candidate may wait for evidence before it gets a new id
-    same_spot_s: float = 1.0  # two tracks in one place that no camera tells apart for so long are one
+    tell_apart_nats: float = 3.0  # a camera that sees two tracks side by side says that they are two people,
+    most_tell_apart_nats: float = 20.0
+    one_nats: float = 3.0  # cameras that see only one of them say that they are one; at so much they are
 
 
 class Associator:
@@ -184,9 +187,10 @@ class Associator:
         match = self._fuse(seen, match, held, at, now_ns)
         match = self._begin(seen, match, now_ns)
         self._note(seen, match, held, at, reasons, events)
-        self._judge(seen, match, camera, 1.0 if first else min(1.0, dt_s / self.policy.evidence_s))
+        weight = 1.0 if first else min(1.0, dt_s / self.policy.evidence_s)
+        self._judge(seen, match, camera, weight)
         self._learn(seen, match, held, at)
-        self._merge(seen, match, dt_s, now_ns, events)
+        self._merge(seen, match, weight, now_ns, events)
         self._name(seen, at, now_ns, events)
         self._retire(now_ns, events)
         return self._publish(seen, at, now_ns), events
@@ -206,7 +210,7 @@ class Associator:
         gain = -nats - np.log(policy.stranger_per_m2)
         cosine = self._looks(seen, d2, gain)
         gain[np.flatnonzero(is_held), held[is_held]] += policy.habit_nats
-        match = assign(gain, seen.camera)
+        match = self._assign(gain, seen.camera)
         # Where there is no floor, a tracklet is who it was; so is one that its tracker predicts without a detection.
         alone = is_held & ~placed & (~visible | ~np.isfinite(table.state[held, 0]))
         match[alone] = held[alone]
@@ -221,6 +225,15 @@ class Associator:
             reasons[chosen, 1] = cosine[chosen, column]
             reasons[chosen, 2] = best - np.maximum(others.max(axis=1), 0.0)
         return match, reasons
+
+    def _assign(self, gain: F8, camera: I2) -> I4:
+        """People first: a candidate, which may be a shadow of one of them, takes what they leave."""
+        named = self._tracks.record["global_id"] >= 0
+        match = assign(np.where(named[None], gain, -np.inf), camera)
+        rest = np.flatnonzero(match < 0)
+        if len(rest) and not named.all():
+            match[rest] = assign(np.where(named[None], -np.inf, gain[rest]), camera[rest])
+        return match
 
     def _looks(self, seen: Tracklets, d2: F8, gain: F8) -> F4:
         """Add what looks say to the gain of the open pairs; the cosines (T, M), NaN where none was computed."""
@@ -393,7 +406,7 @@ class Associator:
             self._gallery.clear(int(place))
             self._free.append(int(place))
 
-    def _merge(self, seen: Tracklets, match: I4, dt_s: float, now_ns: int, events: list[Event]) -> None:
+    def _merge(self, seen: Tracklets, match: I4, weight: float, now_ns: int, events: list[Event]) -> None:
         """Two tracks that stay in one place, and that no camera sees side by side, are one person: the older id stays."""
         table, policy = self._tracks, self.policy
         self._crowd = np.zeros((len(table), len(table)), np.bool_)
@@ -403,24 +416,27 @@ class Associator:
         r = np.stack([table.cov[:, 0, 0], table.cov[:, 0, 1], table.cov[:, 1, 1]], axis=1)
         nobody = np.full(len(table), -1, np.int32)
         floor = np.array([0.04, 0.0, 0.04])  # tracks of one person carry their cameras' bias
+        position = np.ascontiguousarray(table.state[:, :2])
+        uid = table.record["uid"]
+        known = set(uid.tolist())
         d2, _ = table.gate(
-            np.ascontiguousarray(table.state[:, :2]), r + floor, np.zeros(len(table)), nobody, policy.gate, 0.0
+            position, r + floor, np.zeros(len(table)), nobody, policy.gate, 0.0
         )
         self._crowd = np.isfinite(d2)
         np.fill_diagonal(self._crowd, False)
         views = np.zeros((len(table), len(self.site.planes)), np.bool_)
         views[match[match >= 0], seen.camera[match >= 0]] = True
-        near: dict[tuple[int, int], float] = {}
+        ought = self.site.expected(position, seen.camera[:0], seen.xyxy[:0])
+        near = {pair: value for pair, value in self._near.items() if pair[0] in known and pair[1] in known}
         gone = np.zeros(len(table), np.bool_)
-        uid = table.record["uid"]
         for i, j in zip(*np.nonzero(np.triu(self._crowd)), strict=True):
             pair = (int(uid[i]), int(uid[j]))
-            if (views[i] & views[j]).any():
-                near[pair] = -policy.same_spot_s
-                continue
+            side_by_side = int((views[i] & views[j]).sum())
+            one_only = int(((views[i] ^ views[j]) & ought[i] & ought[j]).sum())
+            step = policy.tell_apart_nats * side_by_side - min(policy.miss_nats * one_only, 1.0)
+            near[pair] = min(max(near.get(pair, 0.0) + weight * step, -policy.one_nats), policy.most_tell_apart_nats)
             both = views[i].any() and views[j].any()
-            near[pair] = self._near.get(pair, 0.0) + (dt_s if both and d2[i, j] < 6.0 else 0.0)
-            if near[pair] >= policy.same_spot_s and not gone[i] and not gone[j]:
+            if both and near[pair] <= -policy.one_nats and d2[i, j] < 6.0 and not gone[i] and not gone[j]:
                 del near[pair]
                 keep, drop = self._join(int(i), int(j), now_ns, events)
                 gone[drop] = True
@@ -466,7 +482,7 @@ class Associator:
         for k, row in enumerate(ready):
             shadowed = self._crowd[row] & (record["global_id"] >= 0)
             if young[k] and any(
-                self._near.get((int(min(record["uid"][row], u)), int(max(record["uid"][row], u))), 0.0) >= 0
+                self._near.get((int(min(record["uid"][row], u)), int(max(record["uid"][row], u))), 0.0) <= 0
                 for u in record["uid"][shadowed]
             ):
                 continue  # perhaps the shadow of somebody known: the cameras will tell
@@ -576,7 +592,10 @@ class Associator:
         sd = np.nan_to_num(table.position_sd(), nan=0.0)
         named = record["global_id"] >= 0
         dead = ~named & ((unseen_s > policy.hold_s) | (record["sureness"] < -policy.hit_nats))
-        doubtful = (record["sureness"] < 0) | (sd > policy.coast_sd_m) | (unseen_s > policy.coast_s)
+        position = np.ascontiguousarray(table.state[:, :2])
+        in_view = self.site.expected(position, np.zeros(0, np.int16), np.zeros((0, 4), np.float32), 0.0).any(axis=1)
+        away = (unseen_s > policy.leave_s) & ~in_view
+        doubtful = away | (record["sureness"] < 0) | (sd > policy.coast_sd_m) | (unseen_s > policy.coast_s)
         lost = named & (unseen_s > 0) & doubtful
         for row in np.flatnonzero(lost):
             events.append(Event("lost", now_ns, int(record["global_id"][row]), camera=int(record["seen_camera"][row])))

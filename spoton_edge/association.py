@@ -15,6 +15,7 @@ import numpy as np
 
 from spoton_edge._ext import ground
 from spoton_edge.assignment import assign
+from spoton_edge.belief import Beliefs
 from spoton_edge.gallery import OTHER_CAMERA, SAME_CAMERA, Appearance, Evidence, Gallery
 from spoton_edge.global_track import Motion, Records, TrackTable
 from spoton_edge.ground_plane import GroundPlane, Site
@@ -47,6 +48,8 @@ class Policy:
     agree: float = 16.0  # views of one person differ by more only once in 3,000
     stranger_per_m2: float = 0.02  # density of boxes that are nobody known, per camera and frame
     habit_nats: float = 4.6  # a tracker exchanges two people in one frame of a hundred at worst
+    sure_margin: float = 0.5  # of IoU between following one's own box and following another's: no doubt
+    temper: float = 0.5  # places of one person err alike from frame to frame: half as much evidence as it seems
     hit_nats: float = 1.5  # what a view says for a person's being there,
     miss_nats: float = 0.6  # and a camera that ought to see him and does not says against it;
     evidence_s: float = 0.2  # frames nearer to each other than this repeat each other's mistakes
@@ -109,6 +112,7 @@ class Associator:
         self._next_id = next_id or count(first_id).__next__
         self._near: dict[tuple[int, int], float] = {}  # pairs of uids in one place -> seconds undistinguished
         self._life = LifeBook()
+        self._beliefs = Beliefs()
         self._crowd = np.zeros((0, 0), np.bool_)
 
     # -- what to look at ------------------------------------------------------------------------------------------
@@ -183,7 +187,7 @@ class Associator:
         at = self._book.enter(keys, seen, camera, now_ns)
         events: list[Event] = []
         held = self._tracks.rows_of(self._book.entry["uid"][at])
-        match, reasons = self._match(seen, held, now_ns)
+        match, reasons = self._match(seen, held, self._book.entry["margin"][at], now_ns)
         match = self._fuse(seen, match, held, at, now_ns)
         match = self._begin(seen, match, now_ns)
         self._note(seen, match, held, at, reasons, events)
@@ -195,7 +199,7 @@ class Associator:
         self._retire(now_ns, events)
         return self._publish(seen, at, now_ns), events
 
-    def _match(self, seen: Tracklets, held: I4, now_ns: int) -> tuple[I4, F8]:
+    def _match(self, seen: Tracklets, held: I4, margin: F8, now_ns: int) -> tuple[I4, F8]:
         """The track of each tracklet (T,), -1: none; and per row distance (m), cosine, margin (nats) of that choice."""
         policy, table = self.policy, self._tracks
         rows, reasons = len(seen), np.full((len(seen), 3), np.nan)
@@ -207,9 +211,16 @@ class Associator:
         lag_s = (now_ns - seen.captured_ns) * 1e-9
         d2, nats = table.gate(xy, seen.ground_cov, lag_s, held, policy.gate, policy.held_gate)
         is_held = held >= 0
+        keys, uids = keys_of(seen), table.record["uid"].copy()
+        stray = 1.0 / (1.0 + np.exp(policy.habit_nats * np.minimum(margin / policy.sure_margin, 1.0)))
+        prior = self._beliefs.prior(keys, uids, stray)
         gain = -nats - np.log(policy.stranger_per_m2)
         cosine = self._looks(seen, d2, gain)
-        gain[np.flatnonzero(is_held), held[is_held]] += policy.habit_nats
+        evidence = np.exp(policy.temper * np.clip(gain, -30.0, 30.0))
+        posterior = prior * np.column_stack([np.where(np.isfinite(gain), evidence, 0.0), np.ones(rows)])
+        posterior[~placed] = prior[~placed]
+        self._beliefs.learn(keys, uids, posterior)
+        gain += np.log(prior[:, :-1] * prior.shape[1])
         match = self._assign(gain, seen.camera)
         # Where there is no floor, a tracklet is who it was; so is one that its tracker predicts without a detection.
         alone = is_held & ~placed & (~visible | ~np.isfinite(table.state[held, 0]))

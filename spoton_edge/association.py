@@ -49,6 +49,8 @@ class Policy:
     stranger_per_m2: float = 0.02  # density of boxes that are nobody known, per camera and frame
     habit_nats: float = 4.6  # a tracker exchanges two people in one frame of a hundred at worst
     sure_margin: float = 0.5  # of IoU between following one's own box and following another's: no doubt
+    shadow: float = 0.25
+    inner_nats: float = 3.0
     temper: float = 0.5  # places of one person err alike from frame to frame: half as much evidence as it seems
     hit_nats: float = 1.5  # what a view says for a person's being there,
     miss_nats: float = 0.6  # and a camera that ought to see him and does not says against it;
@@ -113,6 +115,7 @@ class Associator:
         self._near: dict[tuple[int, int], float] = {}  # pairs of uids in one place -> seconds undistinguished
         self._life = LifeBook()
         self._beliefs = Beliefs()
+        self._began_ns = 0
         self._crowd = np.zeros((0, 0), np.bool_)
 
     # -- what to look at ------------------------------------------------------------------------------------------
@@ -182,6 +185,7 @@ class Associator:
         seen = _in_order(tracklets)
         now_ns = max(int(captured_ns.max(initial=0)), self._tracks.now_ns)
         first = len(self._tracks) == 0
+        if not self._began_ns: self._began_ns = now_ns
         dt_s = self._tracks.predict(now_ns)
         keys = keys_of(seen)
         at = self._book.enter(keys, seen, camera, now_ns)
@@ -204,24 +208,43 @@ class Associator:
         policy, table = self.policy, self._tracks
         rows, reasons = len(seen), np.full((len(seen), 3), np.nan)
         if not rows or not len(table):
+            self._explained = np.zeros(rows, np.bool_)
             return np.full(rows, -1, np.int32), reasons
         visible = seen.state == TrackState.VISIBLE
         placed = visible & np.isfinite(seen.ground_xy[:, 0])
         xy = np.where(placed[:, None], seen.ground_xy, np.nan)
         lag_s = (now_ns - seen.captured_ns) * 1e-9
-        d2, nats = table.gate(xy, seen.ground_cov, lag_s, held, policy.gate, policy.held_gate)
         is_held = held >= 0
         keys, uids = keys_of(seen), table.record["uid"].copy()
         stray = 1.0 / (1.0 + np.exp(policy.habit_nats * np.minimum(margin / policy.sure_margin, 1.0)))
         prior = self._beliefs.prior(keys, uids, stray)
+        habit = np.log(prior[:, :-1] * prior.shape[1])
+        d2, nats = table.gate(xy, seen.ground_cov, lag_s, held, policy.gate, policy.held_gate)
         gain = -nats - np.log(policy.stranger_per_m2)
-        cosine = self._looks(seen, d2, gain)
+        looks = np.zeros_like(gain)
+        cosine = self._looks(seen, d2, looks)
+        state0, cov0 = table.state.copy(), table.cov.copy()
+        match = self._assign(gain + looks + habit, seen.camera)
+        cams = np.unique(seen.camera)
+        for sweep in range(self.sweeps):
+            for c in cams:
+                table.state, table.cov = state0.copy(), cov0.copy()
+                u = np.flatnonzero((match >= 0) & placed & (seen.camera != c))
+                if len(u): table.fuse(match[u], seen.ground_xy[u], seen.ground_cov[u], lag_s[u], policy.agree)
+                mine = np.flatnonzero(seen.camera == c)
+                d2c, natsc = table.gate(xy[mine], seen.ground_cov[mine], lag_s[mine], held[mine], policy.gate, policy.held_gate)
+                gain[mine] = -natsc - np.log(policy.stranger_per_m2)
+                d2[mine] = d2c
+                match[mine] = self._assign(gain[mine] + looks[mine] + habit[mine], seen.camera[mine])
+        table.state, table.cov = state0, cov0
+        gain = gain + looks
         evidence = np.exp(policy.temper * np.clip(gain, -30.0, 30.0))
         posterior = prior * np.column_stack([np.where(np.isfinite(gain), evidence, 0.0), np.ones(rows)])
         posterior[~placed] = prior[~placed]
         self._beliefs.learn(keys, uids, posterior)
-        gain += np.log(prior[:, :-1] * prior.shape[1])
-        match = self._assign(gain, seen.camera)
+        gain += habit
+        named = table.record["global_id"] >= 0
+        self._explained = (gain[:, named] > 0).any(axis=1)
         # Where there is no floor, a tracklet is who it was; so is one that its tracker predicts without a detection.
         alone = is_held & ~placed & (~visible | ~np.isfinite(table.state[held, 0]))
         match[alone] = held[alone]
@@ -237,6 +260,7 @@ class Associator:
             reasons[chosen, 2] = best - np.maximum(others.max(axis=1), 0.0)
         return match, reasons
 
+    sweeps = 1
     def _assign(self, gain: F8, camera: I2) -> I4:
         """People first: a candidate, which may be a shadow of one of them, takes what they leave."""
         named = self._tracks.record["global_id"] >= 0
@@ -361,7 +385,7 @@ class Associator:
         looked = np.zeros(cameras, np.bool_)
         looked[camera] = True
         looked[seen.camera[seen.state == TrackState.COASTING]] = False  # its detector had this frame off
-        hits = has_view.sum(axis=1)
+        hits = np.zeros(len(table)); np.add.at(hits, match[fresh], np.where(self._explained[fresh] & (table.record["global_id"][match[fresh]] < 0), policy.shadow, 1.0))
         misses = (ought & ~has_view & looked).sum(axis=1)
         new = table.record["hits"] <= 1
         change = policy.hit_nats * hits - policy.miss_nats * misses
@@ -479,7 +503,13 @@ class Associator:
         """Sure candidates take up the id they can be, or get a new one."""
         table, policy = self._tracks, self.policy
         record = table.record
-        ready = np.flatnonzero((record["global_id"] < 0) & (record["sureness"] >= policy.sure_nats))
+        unnamed = np.flatnonzero(record["global_id"] < 0)
+        if not len(unnamed):
+            return
+        need = policy.sure_nats + np.where(self._inner(table.state[unnamed, :2]), policy.inner_nats, 0.0)
+        if now_ns - self._began_ns < 2e9:
+            need[:] = policy.sure_nats
+        ready = unnamed[record["sureness"][unnamed] >= need]
         if not len(ready):
             return
         out_of_sight = np.flatnonzero((record["global_id"] >= 0) & (record["seen_ns"] < now_ns))
@@ -518,6 +548,13 @@ class Associator:
         if gone.any():
             table.keep(~gone)
             self._crowd = self._crowd[~gone][:, ~gone]
+
+    def _inner(self, xy: F8) -> Bool:
+        """Which places (n, 2) nobody could have come to unseen: all around them is in view."""
+        angle = np.arange(8) * np.pi / 4
+        around = xy[:, None] + 1.0 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+        sees = self.site.expected(np.ascontiguousarray(around.reshape(-1, 2)), np.zeros(0, np.int16), np.zeros((0, 4), np.float32), 0.0)
+        return sees.any(axis=1).reshape(-1, 8).all(axis=1)
 
     def _compare(self, ready: I4, options: Records, now_ns: int) -> tuple[I2, F8, F4, F8]:
         """Candidates against those out of sight: gates (L, N), nats for their being one (N, L), cosine and metres (L, N)."""

@@ -116,6 +116,8 @@ class Associator:
         self._life = LifeBook()
         self._beliefs = Beliefs()
         self._began_ns = 0
+        c = len(self.site.planes)
+        self._log_scale = np.zeros((c, 3)); self._scale = np.ones((c, 3)); self._bias = np.zeros((c, 2))
         self._crowd = np.zeros((0, 0), np.bool_)
 
     # -- what to look at ------------------------------------------------------------------------------------------
@@ -175,6 +177,30 @@ class Associator:
         out[known] = (((low < 0.1 * size) & (move < 0)) | ((high < 0.1 * size) & (move > 0))).any(axis=1)
         return out
 
+    def _self_calibrated(self, seen):
+        if not len(seen): return seen
+        kind = np.minimum(seen.foot, 2)
+        scale = self._scale[seen.camera, kind][:, None]
+        return replace(seen, ground_xy=seen.ground_xy - self._bias[seen.camera], ground_cov=seen.ground_cov * scale)
+
+    def _calibrate(self, seen, use, row, before, sigma):
+        """before: predicted innovations (n,2) & S; only sure."""
+        sure = self._margin_of[use] > 3.0
+        sure &= self._tracks.record["sureness"][row] >= 5
+        sure &= self._tracks.record["hits"][row] > 5
+        u = use[sure]
+        if not len(u): return
+        e, S = before[sure], sigma[sure]
+        det = S[:,0]*S[:,2]-S[:,1]**2
+        nis = (S[:,2]*e[:,0]**2-2*S[:,1]*e[:,0]*e[:,1]+S[:,0]*e[:,1]**2)/det
+        kind = np.minimum(seen.foot[u], 2)
+        np.add.at(self._log_scale, (seen.camera[u], kind), self.eta*(np.minimum(nis,9.)/2-1))
+        self._log_scale = np.clip(self._log_scale, np.log(self.smin), np.log(4.))
+        self._scale = np.exp(self._log_scale)
+        np.add.at(self._bias, seen.camera[u], self.eta_b*np.clip(e,-.3,.3))
+        self._bias -= self._bias.mean(axis=0)
+    eta=.01; eta_b=.005; smin=.2
+
     # -- one step -------------------------------------------------------------------------------------------------
 
     def update(self, camera: I2, captured_ns: I8, tracklets: Tracklets) -> tuple[GlobalTracks, list[Event]]:
@@ -182,7 +208,7 @@ class Associator:
 
         `tracklets` are placed (`Site.project`) and, where wanted, embedded.
         """
-        seen = _in_order(tracklets)
+        seen = self._self_calibrated(_in_order(tracklets))
         now_ns = max(int(captured_ns.max(initial=0)), self._tracks.now_ns)
         first = len(self._tracks) == 0
         if not self._began_ns: self._began_ns = now_ns
@@ -209,6 +235,7 @@ class Associator:
         rows, reasons = len(seen), np.full((len(seen), 3), np.nan)
         if not rows or not len(table):
             self._explained = np.zeros(rows, np.bool_)
+            self._margin_of = reasons[:, 2]
             return np.full(rows, -1, np.int32), reasons
         visible = seen.state == TrackState.VISIBLE
         placed = visible & np.isfinite(seen.ground_xy[:, 0])
@@ -258,6 +285,7 @@ class Associator:
             reasons[chosen, 0] = np.hypot(apart[:, 0], apart[:, 1])
             reasons[chosen, 1] = cosine[chosen, column]
             reasons[chosen, 2] = best - np.maximum(others.max(axis=1), 0.0)
+        self._margin_of = reasons[:, 2]
         return match, reasons
 
     sweeps = 1
@@ -299,6 +327,11 @@ class Associator:
         if not len(use):
             return match
         lag_s = (now_ns - seen.captured_ns[use]) * 1e-9
+        row = match[use]
+        e = seen.ground_xy[use] - self._tracks.state[row, :2]
+        P = self._tracks.cov[row]
+        S = seen.ground_cov[use] + np.stack([P[:, 0, 0], P[:, 0, 1], P[:, 1, 1]], axis=1)
+        self._calibrate(seen, use, row, e, S)
         agreed = self._tracks.fuse(match[use], seen.ground_xy[use], seen.ground_cov[use], lag_s, self.policy.agree)
         match[use[~agreed]] = -1
         return match
@@ -539,7 +572,7 @@ class Associator:
                 self._resume(int(row), options[j], reason, now_ns, events)
                 if j >= len(self._lost):
                     gone[out_of_sight[j - len(self._lost)]] = True
-            elif young[k] and possible.any():
+            elif young[k] and (total[k].max(initial=-np.inf) > -1.0 or (possible.any() and self._gallery.dimension and record["entry"][row] < 0)):
                 wait[k] = True
             else:
                 margin = float(-total[k].max()) if len(options) and np.isfinite(total[k]).any() else np.nan

@@ -8,6 +8,9 @@ for a while, then stop or turn, so that the speed of somebody unseen does not st
 from libc.math cimport INFINITY, exp, isfinite, log, sqrt
 
 cdef double LOG_2PI = 1.8378770664093453
+# One foot point in twenty is an accident, several times farther off than its covariance says.
+cdef double ACCIDENT = 0.05
+cdef double ACCIDENT_SPREAD = 9.0
 
 
 def predict(
@@ -77,6 +80,17 @@ cdef inline Innovation innovate(
     return n
 
 
+cdef inline Innovation widen(const Innovation *near, const double *r) noexcept nogil:
+    """The same innovation if the foot point is an accident."""
+    cdef Innovation n = near[0]
+    n.sxx += (ACCIDENT_SPREAD - 1) * r[0]
+    n.sxy += (ACCIDENT_SPREAD - 1) * r[1]
+    n.syy += (ACCIDENT_SPREAD - 1) * r[2]
+    n.det = n.sxx * n.syy - n.sxy * n.sxy
+    n.d2 = (n.syy * n.ex * n.ex - 2 * n.sxy * n.ex * n.ey + n.sxx * n.ey * n.ey) / n.det if n.det > 0 else INFINITY
+    return n
+
+
 def gate(
     const double[:, ::1] xy not None,
     const double[:, ::1] r not None,
@@ -95,8 +109,8 @@ def gate(
     Pairs that a bound on the distance rules out are not computed further.
     """
     cdef Py_ssize_t i, j
-    cdef double reach, top, spread, track, ex, ey
-    cdef Innovation n
+    cdef double top, spread, ex, ey
+    cdef Innovation n, far
     if d2.shape[0] != xy.shape[0] or d2.shape[1] != state.shape[0]:
         raise ValueError("d2 must be (T, M)")
     if nats.shape[0] != xy.shape[0] or nats.shape[1] != state.shape[0]:
@@ -127,7 +141,10 @@ def gate(
                 n = innovate(&state[j, 0], &cov[j, 0, 0], &xy[i, 0], &r[i, 0], lag_s[i])
                 if n.d2 <= top:
                     d2[i, j] = n.d2
-                    nats[i, j] = 0.5 * n.d2 + 0.5 * log(n.det) + LOG_2PI
+                    far = widen(&n, &r[i, 0])
+                    nats[i, j] = LOG_2PI - log(
+                        (1 - ACCIDENT) * exp(-0.5 * n.d2) / sqrt(n.det) + ACCIDENT * exp(-0.5 * far.d2) / sqrt(far.det)
+                    )
 
 
 def update(
@@ -150,8 +167,8 @@ def update(
     cdef double ex, ey, sxx, sxy, syy, det
     cdef double k[4][2]
     cdef double p[4][4]
-    cdef double speed
-    cdef Innovation n
+    cdef double speed, odd, wide
+    cdef Innovation n, far
     if track.shape[0] != xy.shape[0] or r.shape[0] != xy.shape[0] or lag_s.shape[0] != xy.shape[0]:
         raise ValueError("track, xy, r and lag_s must have the same number of rows")
     if taken.shape[0] != xy.shape[0] or xy.shape[1] != 2 or r.shape[1] != 3:
@@ -179,6 +196,15 @@ def update(
                     taken[i] = syy * ex * ex - 2 * sxy * ex * ey + sxx * ey * ey <= limit * det
             if not taken[i]:
                 continue
+            # The measurement counts for less the likelier it is an accident.
+            far = widen(&n, &r[i, 0])
+            odd = ACCIDENT * exp(-0.5 * far.d2) / sqrt(far.det)
+            odd /= odd + (1 - ACCIDENT) * exp(-0.5 * n.d2) / sqrt(n.det)
+            wide = 1.0 / (1.0 - odd + odd / ACCIDENT_SPREAD) - 1.0
+            n.sxx += wide * r[i, 0]
+            n.sxy += wide * r[i, 1]
+            n.syy += wide * r[i, 2]
+            n.det = n.sxx * n.syy - n.sxy * n.sxy
             for a in range(4):
                 for b in range(4):
                     p[a][b] = cov[j, a, b]

@@ -299,7 +299,8 @@ def expected(
                 w = p[8] * xy[i, 0] + p[9] * xy[i, 1] + p[11]
                 u = (p[0] * xy[i, 0] + p[1] * xy[i, 1] + p[3]) / w
                 v = (p[4] * xy[i, 0] + p[5] * xy[i, 1] + p[7]) / w
-                if xyxy[k, 0] <= u <= xyxy[k, 2] and xyxy[k, 1] <= v <= xyxy[k, 3]:
+                # A box that ends at the foot is somebody in this place, not somebody before it.
+                if xyxy[k, 0] <= u <= xyxy[k, 2] and xyxy[k, 1] <= v <= xyxy[k, 3] - 0.1 * (xyxy[k, 3] - xyxy[k, 1]):
                     sees[i, c] = 0
 
 
@@ -324,3 +325,44 @@ def crowding(const short[::1] camera not None, const float[:, ::1] xyxy not None
                 share[i] = max(share[i], <float>(w * h / area)) if area > 0 else 1
                 area = (xyxy[j, 2] - xyxy[j, 0]) * (xyxy[j, 3] - xyxy[j, 1])
                 share[j] = max(share[j], <float>(w * h / area)) if area > 0 else 1
+
+
+cdef inline double iou(const float *a, const float *b) noexcept nogil:
+    cdef double w = min(a[2], b[2]) - max(a[0], b[0])
+    cdef double h = min(a[3], b[3]) - max(a[1], b[1])
+    if w <= 0 or h <= 0:
+        return 0.0
+    return w * h / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - w * h)
+
+
+def link_margin(
+    const short[::1] camera not None,
+    const float[:, ::1] xyxy not None,
+    const int[::1] own not None,
+    const short[::1] before_camera not None,
+    const float[:, ::1] before not None,
+    double[::1] margin not None,
+):
+    """By how much the IoU of each box (T, 4) with its own tracklet's last box exceeds that with any other of its camera.
+
+    own (T,) is the row of the tracklet in `before` (K, 4), -1: it had none, and its margin is 0.
+    """
+    cdef Py_ssize_t i, k
+    cdef double other
+    if xyxy.shape[0] != camera.shape[0] or own.shape[0] != camera.shape[0] or margin.shape[0] != camera.shape[0]:
+        raise ValueError("camera, xyxy, own and margin must have the same number of rows")
+    if before.shape[0] != before_camera.shape[0] or xyxy.shape[1] != 4 or before.shape[1] != 4:
+        raise ValueError("boxes have 4 numbers and a camera each")
+    for i in range(own.shape[0]):
+        if own[i] >= before.shape[0]:
+            raise ValueError("own names a box that does not exist")
+    with nogil:
+        for i in range(camera.shape[0]):
+            margin[i] = 0.0
+            if own[i] < 0:
+                continue
+            other = 0.0
+            for k in range(before.shape[0]):
+                if k != own[i] and before_camera[k] == camera[i]:
+                    other = max(other, iou(&xyxy[i, 0], &before[k, 0]))
+            margin[i] = max(0.0, iou(&xyxy[i, 0], &before[own[i], 0]) - other)

@@ -15,6 +15,7 @@ import numpy as np
 
 from spoton_edge._ext import ground
 from spoton_edge.assignment import assign
+from spoton_edge.belief import Beliefs
 from spoton_edge.gallery import OTHER_CAMERA, SAME_CAMERA, Appearance, Evidence, Gallery
 from spoton_edge.global_track import Motion, Records, TrackTable
 from spoton_edge.ground_plane import GroundPlane, Site
@@ -47,18 +48,25 @@ class Policy:
     agree: float = 16.0  # views of one person differ by more only once in 3,000
     stranger_per_m2: float = 0.02  # density of boxes that are nobody known, per camera and frame
     habit_nats: float = 4.6  # a tracker exchanges two people in one frame of a hundred at worst
+    sure_margin: float = 0.5  # of IoU between following one's own box and following another's: no doubt
+    shadow: float = 0.25
+    inner_nats: float = 3.0
+    temper: float = 0.5  # places of one person err alike from frame to frame: half as much evidence as it seems
     hit_nats: float = 1.5  # what a view says for a person's being there,
     miss_nats: float = 0.6  # and a camera that ought to see him and does not says against it;
     evidence_s: float = 0.2  # frames nearer to each other than this repeat each other's mistakes
     sure_nats: float = 2.5
     most_nats: float = 6.0
     coast_s: float = 3.0
+    leave_s: float = 0.3  # unseen, and in nobody's view
     coast_sd_m: float = 1.0
     newcomer_per_m2: float = 0.01  # where somebody new turns up: anywhere on a site of 100 m^2
     returner_share: float = 0.2  # of those who come in, how many were here within `forget_s`
     posterior_nats: float = 2.2  # an old id is given at odds of 9 to 1 or better
     hold_s: float = 1.0  # how long a sure candidate may wait for evidence before it gets a new id
-    same_spot_s: float = 1.0  # two tracks in one place that no camera tells apart for so long are one
+    tell_apart_nats: float = 3.0  # a camera that sees two tracks side by side says that they are two people,
+    most_tell_apart_nats: float = 20.0
+    one_nats: float = 3.0  # cameras that see only one of them say that they are one; at so much they are
 
 
 class Associator:
@@ -106,6 +114,10 @@ class Associator:
         self._next_id = next_id or count(first_id).__next__
         self._near: dict[tuple[int, int], float] = {}  # pairs of uids in one place -> seconds undistinguished
         self._life = LifeBook()
+        self._beliefs = Beliefs()
+        self._began_ns = 0
+        c = len(self.site.planes)
+        self._log_scale = np.zeros((c, 3)); self._scale = np.ones((c, 3)); self._bias = np.zeros((c, 2))
         self._crowd = np.zeros((0, 0), np.bool_)
 
     # -- what to look at ------------------------------------------------------------------------------------------
@@ -165,6 +177,30 @@ class Associator:
         out[known] = (((low < 0.1 * size) & (move < 0)) | ((high < 0.1 * size) & (move > 0))).any(axis=1)
         return out
 
+    def _self_calibrated(self, seen):
+        if not len(seen): return seen
+        kind = np.minimum(seen.foot, 2)
+        scale = self._scale[seen.camera, kind][:, None]
+        return replace(seen, ground_xy=seen.ground_xy - self._bias[seen.camera], ground_cov=seen.ground_cov * scale)
+
+    def _calibrate(self, seen, use, row, before, sigma):
+        """before: predicted innovations (n,2) & S; only sure."""
+        sure = self._margin_of[use] > 3.0
+        sure &= self._tracks.record["sureness"][row] >= 5
+        sure &= self._tracks.record["hits"][row] > 5
+        u = use[sure]
+        if not len(u): return
+        e, S = before[sure], sigma[sure]
+        det = S[:,0]*S[:,2]-S[:,1]**2
+        nis = (S[:,2]*e[:,0]**2-2*S[:,1]*e[:,0]*e[:,1]+S[:,0]*e[:,1]**2)/det
+        kind = np.minimum(seen.foot[u], 2)
+        np.add.at(self._log_scale, (seen.camera[u], kind), self.eta*(np.minimum(nis,9.)/2-1))
+        self._log_scale = np.clip(self._log_scale, np.log(self.smin), np.log(4.))
+        self._scale = np.exp(self._log_scale)
+        np.add.at(self._bias, seen.camera[u], self.eta_b*np.clip(e,-.3,.3))
+        self._bias -= self._bias.mean(axis=0)
+    eta=.01; eta_b=.005; smin=.2
+
     # -- one step -------------------------------------------------------------------------------------------------
 
     def update(self, camera: I2, captured_ns: I8, tracklets: Tracklets) -> tuple[GlobalTracks, list[Event]]:
@@ -172,41 +208,70 @@ class Associator:
 
         `tracklets` are placed (`Site.project`) and, where wanted, embedded.
         """
-        seen = _in_order(tracklets)
+        seen = self._self_calibrated(_in_order(tracklets))
         now_ns = max(int(captured_ns.max(initial=0)), self._tracks.now_ns)
         first = len(self._tracks) == 0
+        if not self._began_ns: self._began_ns = now_ns
         dt_s = self._tracks.predict(now_ns)
         keys = keys_of(seen)
         at = self._book.enter(keys, seen, camera, now_ns)
         events: list[Event] = []
         held = self._tracks.rows_of(self._book.entry["uid"][at])
-        match, reasons = self._match(seen, held, now_ns)
+        match, reasons = self._match(seen, held, self._book.entry["margin"][at], now_ns)
         match = self._fuse(seen, match, held, at, now_ns)
         match = self._begin(seen, match, now_ns)
         self._note(seen, match, held, at, reasons, events)
-        self._judge(seen, match, camera, 1.0 if first else min(1.0, dt_s / self.policy.evidence_s))
+        weight = 1.0 if first else min(1.0, dt_s / self.policy.evidence_s)
+        self._judge(seen, match, camera, weight)
         self._learn(seen, match, held, at)
-        self._merge(seen, match, dt_s, now_ns, events)
+        self._merge(seen, match, weight, now_ns, events)
         self._name(seen, at, now_ns, events)
         self._retire(now_ns, events)
         return self._publish(seen, at, now_ns), events
 
-    def _match(self, seen: Tracklets, held: I4, now_ns: int) -> tuple[I4, F8]:
+    def _match(self, seen: Tracklets, held: I4, margin: F8, now_ns: int) -> tuple[I4, F8]:
         """The track of each tracklet (T,), -1: none; and per row distance (m), cosine, margin (nats) of that choice."""
         policy, table = self.policy, self._tracks
         rows, reasons = len(seen), np.full((len(seen), 3), np.nan)
         if not rows or not len(table):
+            self._explained = np.zeros(rows, np.bool_)
+            self._margin_of = reasons[:, 2]
             return np.full(rows, -1, np.int32), reasons
         visible = seen.state == TrackState.VISIBLE
         placed = visible & np.isfinite(seen.ground_xy[:, 0])
         xy = np.where(placed[:, None], seen.ground_xy, np.nan)
         lag_s = (now_ns - seen.captured_ns) * 1e-9
-        d2, nats = table.gate(xy, seen.ground_cov, lag_s, held, policy.gate, policy.held_gate)
         is_held = held >= 0
+        keys, uids = keys_of(seen), table.record["uid"].copy()
+        stray = 1.0 / (1.0 + np.exp(policy.habit_nats * np.minimum(margin / policy.sure_margin, 1.0)))
+        prior = self._beliefs.prior(keys, uids, stray)
+        habit = np.log(prior[:, :-1] * prior.shape[1])
+        d2, nats = table.gate(xy, seen.ground_cov, lag_s, held, policy.gate, policy.held_gate)
         gain = -nats - np.log(policy.stranger_per_m2)
-        cosine = self._looks(seen, d2, gain)
-        gain[np.flatnonzero(is_held), held[is_held]] += policy.habit_nats
-        match = assign(gain, seen.camera)
+        looks = np.zeros_like(gain)
+        cosine = self._looks(seen, d2, looks)
+        state0, cov0 = table.state.copy(), table.cov.copy()
+        match = self._assign(gain + looks + habit, seen.camera)
+        cams = np.unique(seen.camera)
+        for sweep in range(self.sweeps):
+            for c in cams:
+                table.state, table.cov = state0.copy(), cov0.copy()
+                u = np.flatnonzero((match >= 0) & placed & (seen.camera != c))
+                if len(u): table.fuse(match[u], seen.ground_xy[u], seen.ground_cov[u], lag_s[u], policy.agree)
+                mine = np.flatnonzero(seen.camera == c)
+                d2c, natsc = table.gate(xy[mine], seen.ground_cov[mine], lag_s[mine], held[mine], policy.gate, policy.held_gate)
+                gain[mine] = -natsc - np.log(policy.stranger_per_m2)
+                d2[mine] = d2c
+                match[mine] = self._assign(gain[mine] + looks[mine] + habit[mine], seen.camera[mine])
+        table.state, table.cov = state0, cov0
+        gain = gain + looks
+        evidence = np.exp(policy.temper * np.clip(gain, -30.0, 30.0))
+        posterior = prior * np.column_stack([np.where(np.isfinite(gain), evidence, 0.0), np.ones(rows)])
+        posterior[~placed] = prior[~placed]
+        self._beliefs.learn(keys, uids, posterior)
+        gain += habit
+        named = table.record["global_id"] >= 0
+        self._explained = (gain[:, named] > 0).any(axis=1)
         # Where there is no floor, a tracklet is who it was; so is one that its tracker predicts without a detection.
         alone = is_held & ~placed & (~visible | ~np.isfinite(table.state[held, 0]))
         match[alone] = held[alone]
@@ -220,7 +285,18 @@ class Associator:
             reasons[chosen, 0] = np.hypot(apart[:, 0], apart[:, 1])
             reasons[chosen, 1] = cosine[chosen, column]
             reasons[chosen, 2] = best - np.maximum(others.max(axis=1), 0.0)
+        self._margin_of = reasons[:, 2]
         return match, reasons
+
+    sweeps = 1
+    def _assign(self, gain: F8, camera: I2) -> I4:
+        """People first: a candidate, which may be a shadow of one of them, takes what they leave."""
+        named = self._tracks.record["global_id"] >= 0
+        match = assign(np.where(named[None], gain, -np.inf), camera)
+        rest = np.flatnonzero(match < 0)
+        if len(rest) and not named.all():
+            match[rest] = assign(np.where(named[None], -np.inf, gain[rest]), camera[rest])
+        return match
 
     def _looks(self, seen: Tracklets, d2: F8, gain: F8) -> F4:
         """Add what looks say to the gain of the open pairs; the cosines (T, M), NaN where none was computed."""
@@ -251,6 +327,11 @@ class Associator:
         if not len(use):
             return match
         lag_s = (now_ns - seen.captured_ns[use]) * 1e-9
+        row = match[use]
+        e = seen.ground_xy[use] - self._tracks.state[row, :2]
+        P = self._tracks.cov[row]
+        S = seen.ground_cov[use] + np.stack([P[:, 0, 0], P[:, 0, 1], P[:, 1, 1]], axis=1)
+        self._calibrate(seen, use, row, e, S)
         agreed = self._tracks.fuse(match[use], seen.ground_xy[use], seen.ground_cov[use], lag_s, self.policy.agree)
         match[use[~agreed]] = -1
         return match
@@ -337,7 +418,7 @@ class Associator:
         looked = np.zeros(cameras, np.bool_)
         looked[camera] = True
         looked[seen.camera[seen.state == TrackState.COASTING]] = False  # its detector had this frame off
-        hits = has_view.sum(axis=1)
+        hits = np.zeros(len(table)); np.add.at(hits, match[fresh], np.where(self._explained[fresh] & (table.record["global_id"][match[fresh]] < 0), policy.shadow, 1.0))
         misses = (ought & ~has_view & looked).sum(axis=1)
         new = table.record["hits"] <= 1
         change = policy.hit_nats * hits - policy.miss_nats * misses
@@ -393,7 +474,7 @@ class Associator:
             self._gallery.clear(int(place))
             self._free.append(int(place))
 
-    def _merge(self, seen: Tracklets, match: I4, dt_s: float, now_ns: int, events: list[Event]) -> None:
+    def _merge(self, seen: Tracklets, match: I4, weight: float, now_ns: int, events: list[Event]) -> None:
         """Two tracks that stay in one place, and that no camera sees side by side, are one person: the older id stays."""
         table, policy = self._tracks, self.policy
         self._crowd = np.zeros((len(table), len(table)), np.bool_)
@@ -403,24 +484,27 @@ class Associator:
         r = np.stack([table.cov[:, 0, 0], table.cov[:, 0, 1], table.cov[:, 1, 1]], axis=1)
         nobody = np.full(len(table), -1, np.int32)
         floor = np.array([0.04, 0.0, 0.04])  # tracks of one person carry their cameras' bias
+        position = np.ascontiguousarray(table.state[:, :2])
+        uid = table.record["uid"]
+        known = set(uid.tolist())
         d2, _ = table.gate(
-            np.ascontiguousarray(table.state[:, :2]), r + floor, np.zeros(len(table)), nobody, policy.gate, 0.0
+            position, r + floor, np.zeros(len(table)), nobody, policy.gate, 0.0
         )
         self._crowd = np.isfinite(d2)
         np.fill_diagonal(self._crowd, False)
         views = np.zeros((len(table), len(self.site.planes)), np.bool_)
         views[match[match >= 0], seen.camera[match >= 0]] = True
-        near: dict[tuple[int, int], float] = {}
+        ought = self.site.expected(position, seen.camera[:0], seen.xyxy[:0])
+        near = {pair: value for pair, value in self._near.items() if pair[0] in known and pair[1] in known}
         gone = np.zeros(len(table), np.bool_)
-        uid = table.record["uid"]
         for i, j in zip(*np.nonzero(np.triu(self._crowd)), strict=True):
             pair = (int(uid[i]), int(uid[j]))
-            if (views[i] & views[j]).any():
-                near[pair] = -policy.same_spot_s
-                continue
+            side_by_side = int((views[i] & views[j]).sum())
+            one_only = int(((views[i] ^ views[j]) & ought[i] & ought[j]).sum())
+            step = policy.tell_apart_nats * side_by_side - min(policy.miss_nats * one_only, 1.0)
+            near[pair] = min(max(near.get(pair, 0.0) + weight * step, -policy.one_nats), policy.most_tell_apart_nats)
             both = views[i].any() and views[j].any()
-            near[pair] = self._near.get(pair, 0.0) + (dt_s if both and d2[i, j] < 6.0 else 0.0)
-            if near[pair] >= policy.same_spot_s and not gone[i] and not gone[j]:
+            if both and near[pair] <= -policy.one_nats and d2[i, j] < 6.0 and not gone[i] and not gone[j]:
                 del near[pair]
                 keep, drop = self._join(int(i), int(j), now_ns, events)
                 gone[drop] = True
@@ -452,7 +536,13 @@ class Associator:
         """Sure candidates take up the id they can be, or get a new one."""
         table, policy = self._tracks, self.policy
         record = table.record
-        ready = np.flatnonzero((record["global_id"] < 0) & (record["sureness"] >= policy.sure_nats))
+        unnamed = np.flatnonzero(record["global_id"] < 0)
+        if not len(unnamed):
+            return
+        need = policy.sure_nats + np.where(self._inner(table.state[unnamed, :2]), policy.inner_nats, 0.0)
+        if now_ns - self._began_ns < 2e9:
+            need[:] = policy.sure_nats
+        ready = unnamed[record["sureness"][unnamed] >= need]
         if not len(ready):
             return
         out_of_sight = np.flatnonzero((record["global_id"] >= 0) & (record["seen_ns"] < now_ns))
@@ -466,7 +556,7 @@ class Associator:
         for k, row in enumerate(ready):
             shadowed = self._crowd[row] & (record["global_id"] >= 0)
             if young[k] and any(
-                self._near.get((int(min(record["uid"][row], u)), int(max(record["uid"][row], u))), 0.0) >= 0
+                self._near.get((int(min(record["uid"][row], u)), int(max(record["uid"][row], u))), 0.0) <= 0
                 for u in record["uid"][shadowed]
             ):
                 continue  # perhaps the shadow of somebody known: the cameras will tell
@@ -482,7 +572,7 @@ class Associator:
                 self._resume(int(row), options[j], reason, now_ns, events)
                 if j >= len(self._lost):
                     gone[out_of_sight[j - len(self._lost)]] = True
-            elif young[k] and possible.any():
+            elif young[k] and (total[k].max(initial=-np.inf) > -1.0 or (possible.any() and self._gallery.dimension and record["entry"][row] < 0)):
                 wait[k] = True
             else:
                 margin = float(-total[k].max()) if len(options) and np.isfinite(total[k]).any() else np.nan
@@ -491,6 +581,13 @@ class Associator:
         if gone.any():
             table.keep(~gone)
             self._crowd = self._crowd[~gone][:, ~gone]
+
+    def _inner(self, xy: F8) -> Bool:
+        """Which places (n, 2) nobody could have come to unseen: all around them is in view."""
+        angle = np.arange(8) * np.pi / 4
+        around = xy[:, None] + 1.0 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+        sees = self.site.expected(np.ascontiguousarray(around.reshape(-1, 2)), np.zeros(0, np.int16), np.zeros((0, 4), np.float32), 0.0)
+        return sees.any(axis=1).reshape(-1, 8).all(axis=1)
 
     def _compare(self, ready: I4, options: Records, now_ns: int) -> tuple[I2, F8, F4, F8]:
         """Candidates against those out of sight: gates (L, N), nats for their being one (N, L), cosine and metres (L, N)."""
@@ -576,7 +673,10 @@ class Associator:
         sd = np.nan_to_num(table.position_sd(), nan=0.0)
         named = record["global_id"] >= 0
         dead = ~named & ((unseen_s > policy.hold_s) | (record["sureness"] < -policy.hit_nats))
-        doubtful = (record["sureness"] < 0) | (sd > policy.coast_sd_m) | (unseen_s > policy.coast_s)
+        position = np.ascontiguousarray(table.state[:, :2])
+        in_view = self.site.expected(position, np.zeros(0, np.int16), np.zeros((0, 4), np.float32), 0.0).any(axis=1)
+        away = (unseen_s > policy.leave_s) & ~in_view
+        doubtful = away | (record["sureness"] < 0) | (sd > policy.coast_sd_m) | (unseen_s > policy.coast_s)
         lost = named & (unseen_s > 0) & doubtful
         for row in np.flatnonzero(lost):
             events.append(Event("lost", now_ns, int(record["global_id"][row]), camera=int(record["seen_camera"][row])))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from spoton_edge.types import I4, I8, Tracklets
+from spoton_edge._ext import ground
+from spoton_edge.types import F8, I4, I8, Tracklets
 
 ENTRY = np.dtype(
     [
@@ -19,6 +20,7 @@ ENTRY = np.dtype(
         ("box", np.float32, 4),
         ("score", np.float32),
         ("fresh", np.bool_),  # seen in its camera's latest batch
+        ("margin", np.float64),  # IoU with its own last box, less that with the nearest other tracklet's
     ]
 )
 
@@ -45,6 +47,7 @@ class TrackletBook:
     def enter(self, keys: I8, tracklets: Tracklets, batch_cameras: NDArray[np.int16], now_ns: int) -> I4:
         """Bring the tracklets of this step in, new ones included; their rows (T,)."""
         row = self.rows_of(keys)
+        margin = self._margin(row, tracklets)
         new = np.flatnonzero(row < 0)
         stale = now_ns - self.entry["seen_ns"] > self._forget_ns
         if len(new) or stale.any():
@@ -56,6 +59,23 @@ class TrackletBook:
             row = self.rows_of(keys)
         self.entry["fresh"][np.isin(self.entry["camera"], batch_cameras)] = False
         self.entry["seen_ns"][row] = tracklets.captured_ns
+        self.entry["margin"][row] = margin
         self.entry["box"][row] = tracklets.xyxy
         self.entry["score"][row] = tracklets.score
         return row
+
+    def _margin(self, row: I4, tracklets: Tracklets) -> F8:
+        """How much better each box continues its own tracklet than another of its camera, (T,)."""
+        before = np.flatnonzero(self.entry["fresh"])
+        place = np.full(len(self.entry) + 1, -1, np.int32)
+        place[before] = np.arange(len(before), dtype=np.int32)
+        margin = np.empty(len(row))
+        ground.link_margin(
+            tracklets.camera,
+            tracklets.xyxy,
+            place[row],
+            np.ascontiguousarray(self.entry["camera"][before]),
+            np.ascontiguousarray(self.entry["box"][before]),
+            margin,
+        )
+        return margin

@@ -65,7 +65,8 @@ class Service:
             raise
 
     def run(self, *, wait_for_subscriber_s: float = 0.0) -> ExitCode:
-        """Run until the recordings end or a signal (SIGTERM, SIGINT) or `stop` comes."""
+        """Run until the recordings end or a signal (SIGTERM, SIGINT) or `stop` comes. A recording that breaks off is
+        used as far as it goes; the exit code then says that it was not whole."""
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: self.stop())
@@ -79,7 +80,7 @@ class Service:
         finally:
             self.capture.stop()
             publisher.close()
-        return ExitCode.STOPPED
+        return ExitCode.UNEXPECTED if self.capture.broke_off else ExitCode.STOPPED
 
     def stop(self) -> None:
         """Ask the loop to end after the batch in hand; from any thread or signal handler."""

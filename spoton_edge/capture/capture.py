@@ -140,6 +140,11 @@ class Capture:
         """Whether no batch will come any more."""
         return self._batcher.finished
 
+    @property
+    def broke_off(self) -> bool:
+        """Whether a recording ended before its end: it was cut, or could not be read on."""
+        return any(camera.broke_off for camera in self._cameras)
+
     def now_ns(self) -> int:
         """The time that ages are counted to: monotonic, and in fast pace the last batch's newest stamp when taken."""
         now = time.monotonic_ns()

@@ -20,6 +20,7 @@ _log = logging.getLogger("spoton_edge.capture")
 
 RETRY_S, RETRY_MOST_S = 0.5, 4.0
 REFUSED_S, REFUSED_MOST_S = 60.0, 900.0
+ANNOUNCED_SHARE = 0.98  # containers may count a few frames too many; a recording with fewer than this was cut
 _EVENTS_KEPT = 1024
 
 
@@ -34,6 +35,7 @@ class Camera:
         self.size: tuple[int, int] | None = None  # of the frames it delivers
         self.rate_hz: float | None = None  # nominal
         self.announced: int | None = None  # frames of a recording, as its header says
+        self.broke_off = False  # a recording that ended before its end
         self.live_times: LiveTimes | None = None
         self.misfit: tuple[int, int] | None = None  # the picture size that the crop was refused for
         self.clock_named = False
@@ -44,7 +46,7 @@ class Camera:
         if state == self.state:
             return
         self.state = state
-        level = logging.INFO if state in ("live", "ended") else logging.WARNING
+        level = logging.INFO if state == "live" or (state == "ended" and not why) else logging.WARNING
         _log.log(
             level,
             "camera %s: %s%s",
@@ -149,6 +151,8 @@ class Reader(threading.Thread):
             return wait_s * random.uniform(1.0, 1.1)
         except (CameraError, CredentialError) as error:
             if self.source.recorded:
+                for camera in self._cameras:
+                    camera.broke_off = True
                 self._down("ended", str(error))
                 return None
             # Silence is told apart from absence: the connection stood. Attempts that fail in silence change nothing.
@@ -187,9 +191,11 @@ class Reader(threading.Thread):
     def _read_recording(self, video: Video) -> None:
         times = RecordedTimes(video.rate_hz)
         clock = self._pace.clock
+        read = 0
         for picture in video.pictures():
             if self._stop_asked.is_set():
                 return
+            read += 1
             if picture is None:
                 self._count_bad()
                 continue
@@ -205,6 +211,8 @@ class Reader(threading.Thread):
             clock.slip(-wait_ns)
             for frame in self._frames(video, picture, clock.anchor_ns + at):
                 self._batcher.put(*frame)
+        if video.frames and read < ANNOUNCED_SHARE * video.frames:
+            raise SourceError(f"camera {self.source.name}: breaks off after {read} of {video.frames} frames")
 
     def _read_stream(self, video: Video) -> None:
         times = LiveTimes()

@@ -117,7 +117,9 @@ class Associator:
         self._beliefs = Beliefs()
         self._began_ns = 0
         c = len(self.site.planes)
-        self._log_scale = np.zeros((c, 3)); self._scale = np.ones((c, 3)); self._bias = np.zeros((c, 2))
+        self._log_scale = np.zeros((c, 3))
+        self._scale = np.ones((c, 3))
+        self._bias = np.zeros((c, 2))
         self._crowd = np.zeros((0, 0), np.bool_)
 
     # -- what to look at ------------------------------------------------------------------------------------------
@@ -178,7 +180,8 @@ class Associator:
         return out
 
     def _self_calibrated(self, seen):
-        if not len(seen): return seen
+        if not len(seen):
+            return seen
         kind = np.minimum(seen.foot, 2)
         scale = self._scale[seen.camera, kind][:, None]
         return replace(seen, ground_xy=seen.ground_xy - self._bias[seen.camera], ground_cov=seen.ground_cov * scale)
@@ -189,17 +192,21 @@ class Associator:
         sure &= self._tracks.record["sureness"][row] >= 5
         sure &= self._tracks.record["hits"][row] > 5
         u = use[sure]
-        if not len(u): return
+        if not len(u):
+            return
         e, S = before[sure], sigma[sure]
-        det = S[:,0]*S[:,2]-S[:,1]**2
-        nis = (S[:,2]*e[:,0]**2-2*S[:,1]*e[:,0]*e[:,1]+S[:,0]*e[:,1]**2)/det
+        det = S[:, 0] * S[:, 2] - S[:, 1] ** 2
+        nis = (S[:, 2] * e[:, 0] ** 2 - 2 * S[:, 1] * e[:, 0] * e[:, 1] + S[:, 0] * e[:, 1] ** 2) / det
         kind = np.minimum(seen.foot[u], 2)
-        np.add.at(self._log_scale, (seen.camera[u], kind), self.eta*(np.minimum(nis,9.)/2-1))
-        self._log_scale = np.clip(self._log_scale, np.log(self.smin), np.log(4.))
+        np.add.at(self._log_scale, (seen.camera[u], kind), self.eta * (np.minimum(nis, 9.0) / 2 - 1))
+        self._log_scale = np.clip(self._log_scale, np.log(self.smin), np.log(4.0))
         self._scale = np.exp(self._log_scale)
-        np.add.at(self._bias, seen.camera[u], self.eta_b*np.clip(e,-.3,.3))
+        np.add.at(self._bias, seen.camera[u], self.eta_b * np.clip(e, -0.3, 0.3))
         self._bias -= self._bias.mean(axis=0)
-    eta=.01; eta_b=.005; smin=.2
+
+    eta = 0.01
+    eta_b = 0.005
+    smin = 0.2
 
     # -- one step -------------------------------------------------------------------------------------------------
 
@@ -211,7 +218,8 @@ class Associator:
         seen = self._self_calibrated(_in_order(tracklets))
         now_ns = max(int(captured_ns.max(initial=0)), self._tracks.now_ns)
         first = len(self._tracks) == 0
-        if not self._began_ns: self._began_ns = now_ns
+        if not self._began_ns:
+            self._began_ns = now_ns
         dt_s = self._tracks.predict(now_ns)
         keys = keys_of(seen)
         at = self._book.enter(keys, seen, camera, now_ns)
@@ -257,9 +265,12 @@ class Associator:
             for c in cams:
                 table.state, table.cov = state0.copy(), cov0.copy()
                 u = np.flatnonzero((match >= 0) & placed & (seen.camera != c))
-                if len(u): table.fuse(match[u], seen.ground_xy[u], seen.ground_cov[u], lag_s[u], policy.agree)
+                if len(u):
+                    table.fuse(match[u], seen.ground_xy[u], seen.ground_cov[u], lag_s[u], policy.agree)
                 mine = np.flatnonzero(seen.camera == c)
-                d2c, natsc = table.gate(xy[mine], seen.ground_cov[mine], lag_s[mine], held[mine], policy.gate, policy.held_gate)
+                d2c, natsc = table.gate(
+                    xy[mine], seen.ground_cov[mine], lag_s[mine], held[mine], policy.gate, policy.held_gate
+                )
                 gain[mine] = -natsc - np.log(policy.stranger_per_m2)
                 d2[mine] = d2c
                 match[mine] = self._assign(gain[mine] + looks[mine] + habit[mine], seen.camera[mine])
@@ -289,6 +300,7 @@ class Associator:
         return match, reasons
 
     sweeps = 1
+
     def _assign(self, gain: F8, camera: I2) -> I4:
         """People first: a candidate, which may be a shadow of one of them, takes what they leave."""
         named = self._tracks.record["global_id"] >= 0
@@ -418,7 +430,12 @@ class Associator:
         looked = np.zeros(cameras, np.bool_)
         looked[camera] = True
         looked[seen.camera[seen.state == TrackState.COASTING]] = False  # its detector had this frame off
-        hits = np.zeros(len(table)); np.add.at(hits, match[fresh], np.where(self._explained[fresh] & (table.record["global_id"][match[fresh]] < 0), policy.shadow, 1.0))
+        hits = np.zeros(len(table))
+        np.add.at(
+            hits,
+            match[fresh],
+            np.where(self._explained[fresh] & (table.record["global_id"][match[fresh]] < 0), policy.shadow, 1.0),
+        )
         misses = (ought & ~has_view & looked).sum(axis=1)
         new = table.record["hits"] <= 1
         change = policy.hit_nats * hits - policy.miss_nats * misses
@@ -487,9 +504,7 @@ class Associator:
         position = np.ascontiguousarray(table.state[:, :2])
         uid = table.record["uid"]
         known = set(uid.tolist())
-        d2, _ = table.gate(
-            position, r + floor, np.zeros(len(table)), nobody, policy.gate, 0.0
-        )
+        d2, _ = table.gate(position, r + floor, np.zeros(len(table)), nobody, policy.gate, 0.0)
         self._crowd = np.isfinite(d2)
         np.fill_diagonal(self._crowd, False)
         views = np.zeros((len(table), len(self.site.planes)), np.bool_)
@@ -572,7 +587,10 @@ class Associator:
                 self._resume(int(row), options[j], reason, now_ns, events)
                 if j >= len(self._lost):
                     gone[out_of_sight[j - len(self._lost)]] = True
-            elif young[k] and (total[k].max(initial=-np.inf) > -1.0 or (possible.any() and self._gallery.dimension and record["entry"][row] < 0)):
+            elif young[k] and (
+                total[k].max(initial=-np.inf) > -1.0
+                or (possible.any() and self._gallery.dimension and record["entry"][row] < 0)
+            ):
                 wait[k] = True
             else:
                 margin = float(-total[k].max()) if len(options) and np.isfinite(total[k]).any() else np.nan
@@ -586,7 +604,9 @@ class Associator:
         """Which places (n, 2) nobody could have come to unseen: all around them is in view."""
         angle = np.arange(8) * np.pi / 4
         around = xy[:, None] + 1.0 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-        sees = self.site.expected(np.ascontiguousarray(around.reshape(-1, 2)), np.zeros(0, np.int16), np.zeros((0, 4), np.float32), 0.0)
+        sees = self.site.expected(
+            np.ascontiguousarray(around.reshape(-1, 2)), np.zeros(0, np.int16), np.zeros((0, 4), np.float32), 0.0
+        )
         return sees.any(axis=1).reshape(-1, 8).all(axis=1)
 
     def _compare(self, ready: I4, options: Records, now_ns: int) -> tuple[I2, F8, F4, F8]:

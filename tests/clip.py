@@ -36,7 +36,7 @@ def find_detector(shared: Path) -> str | None:
         return None
 
 
-def write_site(folder: Path, clip: Path, detector: str, **changes: dict[str, object]) -> Path:
+def write_site(folder: Path, clip: Path, detector: str, /, **changes: dict[str, object]) -> Path:
     """The demo's site on a clip and a model, published on ENDPOINT; `changes` are sections to update."""
     site = yaml.safe_load((ROOT / "calibration" / "demo-site.yaml").read_text())
     for camera in site["cameras"]:

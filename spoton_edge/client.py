@@ -19,6 +19,7 @@ import contextlib
 import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from pathlib import Path
 
 import zmq
 
@@ -37,6 +38,21 @@ def snapshot_endpoint(endpoint: str) -> str:
     return f"{host}:{int(port) + 1}" if port.isdecimal() else f"{endpoint}-snapshot"
 
 
+def read_key_file(path: str | Path, names: Collection[str] = ("server", "public", "secret")) -> dict[str, str]:
+    """The keys in a file made by `spoton-edge keys new`, by name.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: a key is not in it.
+    """
+    lines = Path(path).read_text(errors="replace").splitlines()
+    keys = {name.strip(): value.strip() for name, equals, value in (line.partition(" = ") for line in lines) if equals}
+    for name in names:
+        if len(keys.get(name, "").encode()) != 40:
+            raise ValueError(f"{path}: no {name} key of 40 characters; make a new file with: spoton-edge keys new")
+    return {name: keys[name] for name in names}
+
+
 class _Reader:
     """What both subscribers have in common: two sockets and a feed."""
 
@@ -47,9 +63,11 @@ class _Reader:
         snapshot: str | None = None,
         kinds: Collection[str] = KINDS,
         site: str | None = None,
+        key: str | Path | None = None,
     ) -> None:
         self.endpoint = endpoint
         self.unreadable = 0
+        self._keys = None if key is None else read_key_file(key)
         self._feed = Feed(kinds)
         self._decode = decoder()
         self._ready: deque[Message | Missed] = deque()
@@ -89,6 +107,10 @@ class _Reader:
 
     def _connect(self, kind: int, endpoint: str) -> zmq.Socket[bytes]:
         connected = self._context.socket(kind)
+        if self._keys is not None:
+            connected.setsockopt_string(zmq.CURVE_SERVERKEY, self._keys["server"])
+            connected.setsockopt_string(zmq.CURVE_PUBLICKEY, self._keys["public"])
+            connected.setsockopt_string(zmq.CURVE_SECRETKEY, self._keys["secret"])
         connected.setsockopt(zmq.RCVHWM, HIGH_WATER)
         connected.setsockopt(zmq.SNDHWM, 2)
         connected.setsockopt(zmq.RECONNECT_IVL, 100)
@@ -142,12 +164,14 @@ class Subscriber(_Reader):
         snapshot: its `publish.snapshot`; default: the port after the endpoint's.
         kinds: the kinds of message wanted.
         site: only this site's, where the endpoint carries several.
+        key: the key file, where the daemon asks for one.
 
     Attributes:
         unreadable: payloads that were no message of version 1.
 
     Raises:
-        ValueError: not an endpoint.
+        ValueError: not an endpoint, or no keys in the key file.
+        OSError: the key file cannot be read.
     """
 
     def receive(self, timeout_s: float | None = None) -> Message | Missed | None:

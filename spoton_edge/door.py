@@ -11,7 +11,9 @@ import os
 import socket
 import struct
 import time
+from collections.abc import Container
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import zmq
 
@@ -50,8 +52,28 @@ class _Visitor:
     requests: _Bucket
     sent: _Bucket
     sent_bytes: int = 0
+    user: str | None = None  # public key, by CURVE
     topics: set[bytes] = field(default_factory=set)
     topic_bytes: int = 0
+
+
+class Caller(NamedTuple):
+    """Whom a frame came from: the descriptor of the connection, and the public key of its user where there is one."""
+
+    number: int
+    user: str | None
+
+
+def caller(frame: zmq.Frame) -> Caller | None:
+    """Whom a frame came from; None for what libzmq says in the name of a connection that has ended."""
+    try:
+        number = int(frame.get(zmq.SRCFD))
+    except zmq.ZMQError:
+        return None
+    try:
+        return Caller(number, str(frame.get("User-Id")) or None)
+    except zmq.ZMQError:
+        return Caller(number, None)
 
 
 class Door:
@@ -66,6 +88,7 @@ class Door:
         self._limits = limits
         self._visitors: dict[int, _Visitor] = {}
         self._addresses: set[int | str] = set()
+        self._users: Container[str | None] | None = None  # None: everybody
         self._socket = zmq_socket
         zmq_socket.setsockopt(zmq.MAXMSGSIZE, limits.frame_bytes)
         zmq_socket.setsockopt(zmq.HANDSHAKE_IVL, int(limits.handshake_s * 1000))
@@ -92,6 +115,13 @@ class Door:
     def subscriptions(self) -> int:
         return sum(len(visitor.topics) for visitor in self._visitors.values())
 
+    def admit_only(self, users: Container[str | None]) -> None:
+        """Closes the connections of everybody else, now and later; None stands for endpoints without encryption."""
+        self._users = users
+        for number, visitor in list(self._visitors.items()):
+            if visitor.user not in users:
+                self._refuse(number)
+
     def watch(self) -> None:
         """Takes in who came and who left."""
         while True:
@@ -105,17 +135,23 @@ class Door:
             else:
                 self._leave(number)
 
-    def ask(self, number: int, cost: float = 1.0) -> bool:
-        """Whether connection `number` may have what costs so many requests; if not, it is closed."""
+    def ask(self, caller: Caller, cost: float = 1.0) -> bool:
+        """Whether a caller may have what costs so many requests; if not, its connection is closed."""
+        number, user = caller
         visitor = self._visitor(number)
-        if visitor.requests.take(cost, self._limits.requests, self._limits.requests_per_s, time.monotonic()):
+        # The handshake was judged by the list of its time; a caller that is heard of only now may be off it since.
+        visitor.user = user
+        rate = self._limits.requests_per_s
+        if (self._users is None or user in self._users) and visitor.requests.take(
+            cost, self._limits.requests, rate, time.monotonic()
+        ):
             return True
         self._refuse(number)
         return False
 
-    def subscribe(self, number: int, message: bytes) -> None:
+    def subscribe(self, caller: Caller, message: bytes) -> None:
         """Accounts for what an XPUB received: 1 and a topic, or 0 and a topic. Anything else is an abuse."""
-        visitor = self._visitor(number)
+        visitor = self._visitor(caller.number)
         topic = message[1:]
         if message[:1] == b"\1" and topic not in visitor.topics:
             visitor.topics.add(topic)
@@ -124,9 +160,9 @@ class Door:
             visitor.topics.remove(topic)
             visitor.topic_bytes -= len(topic)
         if message[:1] not in (b"\0", b"\1") or visitor.topic_bytes > self._limits.topic_bytes:
-            self._refuse(number)
+            self._refuse(caller.number)
         else:
-            self.ask(number)
+            self.ask(caller)
 
     def sweep(self) -> None:
         """Closes TCP connections that send more than anyone needs to, whatever it is that they send."""

@@ -67,3 +67,15 @@ class PublishError(SpotOnError):
     """An endpoint that cannot be bound."""
 
     exit_code = ExitCode.USAGE
+
+
+class KeysError(SpotOnError):
+    """Keys of encrypted endpoints that are missing, unreadable or readable by others."""
+
+    exit_code = ExitCode.MISSING
+
+
+class StateError(SpotOnError):
+    """A state file that cannot be kept."""
+
+    exit_code = ExitCode.MISSING

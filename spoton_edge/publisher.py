@@ -19,8 +19,9 @@ from typing import NamedTuple
 
 import zmq
 
-from spoton_edge.door import Door, Limits
+from spoton_edge.door import Door, Limits, caller
 from spoton_edge.endpoints import bind as bind_endpoint
+from spoton_edge.keys import Judge, Keys
 from spoton_edge.types import Delivery
 from spoton_edge.wire import Encoder, Message, topic
 
@@ -45,6 +46,7 @@ class Publisher:
         bind: endpoints of the messages, tcp or ipc; port 0 or * takes any.
         snapshot: endpoint of the snapshots, or none.
         picture: the floor picture's file, as it is.
+        keys: encrypt the tcp endpoints, and let in those on the list only; ipc is guarded by its file's permissions.
         limits: what subscribers may send.
 
     Raises:
@@ -58,6 +60,7 @@ class Publisher:
         *,
         snapshot: str | None = None,
         picture: bytes | None = None,
+        keys: Keys | None = None,
         limits: Limits | None = None,
     ) -> None:
         self._limits = limits or Limits()
@@ -65,6 +68,7 @@ class Publisher:
         self.picture = picture
         self._context = zmq.Context()
         try:
+            self._judge = Judge(self._context, keys)
             self._xpub = self._context.socket(zmq.XPUB)
             self._xpub_door = Door(self._xpub, self._limits)
             self._xpub.setsockopt(zmq.SNDHWM, HIGH_WATER)
@@ -73,10 +77,9 @@ class Publisher:
             self._router = self._context.socket(zmq.ROUTER)
             self._router_door = Door(self._router, self._limits)
             self._router.setsockopt(zmq.SNDHWM, 4)
-            self.endpoints = [self._bind(self._xpub, self._xpub_door, endpoint, "publish.bind") for endpoint in bind]
-            self.snapshot_endpoint = snapshot and self._bind(
-                self._router, self._router_door, snapshot, "publish.snapshot"
-            )
+            self.endpoints = self._bind(self._xpub, self._xpub_door, bind, "publish.bind")
+            bound = self._bind(self._router, self._router_door, [snapshot] if snapshot else [], "publish.snapshot")
+            self.snapshot_endpoint = bound[0] if bound else None
         except BaseException:
             self._context.destroy(linger=0)
             raise
@@ -87,6 +90,7 @@ class Publisher:
         self._snapshot: bytes | None = None  # of _latest, until it changes
         self._delivery = Delivery()
         self._late = self._overflowed = self._snapshots = 0
+        self._admitting: Keys | None = None  # a list that the thread has yet to take
         self._stopping = False
         self._failure: BaseException | None = None
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -112,6 +116,13 @@ class Publisher:
             os.eventfd_write(self._wake, 1)
         return seq
 
+    def admit(self, keys: Keys) -> None:
+        """Takes a new list of subscribers; those no longer on it lose their connections. Without `keys` at the start
+        there is no encryption to add."""
+        with self._lock:
+            self._admitting = keys
+            os.eventfd_write(self._wake, 1)
+
     def delivery(self) -> Delivery:
         """How it fares, as of a moment ago; `sent` as of now."""
         with self._lock:
@@ -133,10 +144,15 @@ class Publisher:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _bind(self, zmq_socket: zmq.Socket[bytes], door: Door, endpoint: str, key: str) -> str:
-        real = bind_endpoint(zmq_socket, endpoint, key)
-        door.opened(real)
-        return real
+    def _bind(self, zmq_socket: zmq.Socket[bytes], door: Door, endpoints: Sequence[str], key: str) -> list[str]:
+        real = dict.fromkeys(endpoints, "")
+        # An endpoint keeps the options that the socket had when it was bound: first those without encryption.
+        for endpoint in sorted(endpoints, key=lambda name: name.startswith("tcp://")):
+            if endpoint.startswith("tcp://"):
+                self._judge.guard(zmq_socket)
+            real[endpoint] = bind_endpoint(zmq_socket, endpoint, key)
+            door.opened(real[endpoint])
+        return list(real.values())
 
     def _run(self) -> None:
         try:
@@ -151,7 +167,13 @@ class Publisher:
     def _serve(self) -> None:
         poller = zmq.Poller()
         poller.register(self._wake, zmq.POLLIN)
-        for zmq_socket in (self._xpub, self._router, self._xpub_door.monitor, self._router_door.monitor):
+        for zmq_socket in (
+            self._judge.socket,
+            self._xpub,
+            self._router,
+            self._xpub_door.monitor,
+            self._router_door.monitor,
+        ):
             poller.register(zmq_socket, zmq.POLLIN)
         while not self._stopping or self._queue:
             # With nobody connected there is nothing to sweep.
@@ -160,6 +182,7 @@ class Publisher:
             with contextlib.suppress(BlockingIOError):
                 os.eventfd_read(self._wake)
             self._send_queued()
+            self._judge_handshakes()
             self._xpub_door.watch()
             self._router_door.watch()
             self._hear_subscriptions()
@@ -167,6 +190,15 @@ class Publisher:
             self._xpub_door.sweep()
             self._router_door.sweep()
             self._account()
+
+    def _judge_handshakes(self) -> None:
+        with self._lock:
+            keys, self._admitting = self._admitting, None
+        if keys is not None:
+            self._judge.keys = keys
+            for door in (self._xpub_door, self._router_door):
+                door.admit_only({None, *keys.allowed})
+        self._judge.answer()
 
     def _send_queued(self) -> None:
         while self._queue:
@@ -195,9 +227,9 @@ class Publisher:
                 frame = self._xpub.recv(zmq.DONTWAIT, copy=False)
             except zmq.Again:
                 return
-            number = _connection(frame)
-            if number is not None:
-                self._xpub_door.subscribe(number, frame.bytes)
+            who = caller(frame)
+            if who is not None:
+                self._xpub_door.subscribe(who, frame.bytes)
 
     def _answer_requests(self) -> None:
         if self.snapshot_endpoint is None:
@@ -208,8 +240,8 @@ class Publisher:
             except zmq.Again:
                 return
             reply = self._reply(frames[-1].bytes)
-            number = _connection(frames[-1])
-            if number is not None and self._router_door.ask(number, 1 + len(reply) // REQUEST_BYTES):
+            who = caller(frames[-1])
+            if who is not None and self._router_door.ask(who, 1 + len(reply) // REQUEST_BYTES):
                 # Identity and, from a REQ socket, the empty delimiter go back as they came.
                 self._router.send_multipart([*(frame.bytes for frame in frames[:2][: len(frames) - 1]), reply])
 
@@ -242,11 +274,3 @@ class Publisher:
             refused=sum(door.refused for door in doors),
             snapshots=self._snapshots,
         )
-
-
-def _connection(frame: zmq.Frame) -> int | None:
-    """The descriptor of the connection that a frame came by; None for what libzmq says for one that has ended."""
-    try:
-        return int(frame.get(zmq.SRCFD))
-    except zmq.ZMQError:
-        return None

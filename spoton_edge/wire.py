@@ -211,6 +211,11 @@ class Encoder:
             },
         )
 
+    def again(self, payload: Mapping[str, Any]) -> Message:
+        """A recorded message of this site, to be sent once more: as it was, but of this run."""
+        body = {name: value for name, value in payload.items() if name not in ("seq", *self._envelope["tracks"])}
+        return Message(payload["kind"], *self._codec.split(self._envelope[payload["kind"]], body), self._codec.dumps)
+
     def snapshot(self, seq: Mapping[str, int], latest: Mapping[str, bytes]) -> bytes:
         """The answer to a snapshot request.
 

@@ -15,7 +15,11 @@ LEVELS: list[set[str]] = [
     {"client", "feed", "messages"},
     {
         "config",
+        "door",
+        "endpoints",
         "file_sources",
+        "ids",
+        "keys",
         "gallery",
         "graph_surgery",
         "ground_plane",
@@ -33,10 +37,9 @@ LEVELS: list[set[str]] = [
         "association",
         "belief",
         "capture",
+        "control",
         "detector",
-        "door",
         "embedder",
-        "endpoints",
         "global_track",
         "life",
         "publisher",
@@ -44,7 +47,7 @@ LEVELS: list[set[str]] = [
         "tracklet_book",
     },
     {"pipeline"},
-    {"service", "watch"},
+    {"play", "service", "watch"},
     {"demo_map"},
     {"demo"},
     {"cli"},
@@ -54,7 +57,7 @@ TOGETHER = [
     {"client", "feed", "messages"},
     {"models", "manifests", "pinned_files", "file_sources", "transfers", "graph_surgery"},
     {"association", "assignment", "belief", "global_track", "life", "tracklet_book"},
-    {"publisher", "door", "endpoints"},
+    {"door", "endpoints"},
 ]
 
 HEAVY = {
@@ -64,7 +67,7 @@ HEAVY = {
     "onnx": {"graph_surgery"},
     "onnxruntime": {"engine"},
     "yaml": {"config"},
-    "zmq": {"client", "door", "endpoints", "publisher"},
+    "zmq": {"client", "control", "door", "endpoints", "keys", "play", "publisher"},
 }
 CLIENT = ("client.py", "feed.py", "messages.py")
 

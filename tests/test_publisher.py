@@ -20,6 +20,8 @@ from spoton_edge.types import Delivery
 from spoton_edge.wire import Message
 from tests.messages import CAMERA_NUMBERS, CAPTURED_NS, encoder, handoff, people, site, status
 
+pytestmark = pytest.mark.timeout(60)
+
 BY = encoder()
 ANY = "tcp://127.0.0.1:0"
 

@@ -1,0 +1,174 @@
+"""The control socket: how verbs on the same machine talk to a running daemon. Subscribers have no way in here.
+
+A ROUTER on an ipc endpoint of mode 0660; who may open the file may ask. Request and reply are one JSON frame each:
+
+    {"verb": "status"}              {"ok": true, "result": {...}}
+    {"verb": "explain", "id": 7}    {"ok": false, "error": "there is no person 7"}
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import zmq
+
+from spoton_edge.endpoints import bind
+from spoton_edge.errors import PublishError, SpotOnError, UsageError
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[..., Any]  # called with the request's other members; returns what JSON can hold
+FOLDER = Path("/run/spoton-edge")
+REQUEST_BYTES = 65536
+PENDING = 16  # requests and replies queued for one caller
+ANSWER_S = 30.0  # a reload may take its time
+
+
+class ControlServer:
+    """Answers requests, one after the other, in a thread of its own.
+
+    Args:
+        endpoint: ipc.
+        handlers: by verb. They run in the server's thread; a `SpotOnError` they raise is told to the caller.
+
+    Raises:
+        PublishError: the endpoint cannot be bound.
+    """
+
+    def __init__(self, endpoint: str, handlers: Mapping[str, Handler]) -> None:
+        self._handlers = dict(handlers)
+        self._context = zmq.Context()
+        self._router = self._context.socket(zmq.ROUTER)
+        self._router.setsockopt(zmq.MAXMSGSIZE, REQUEST_BYTES)
+        self._router.setsockopt(zmq.RCVHWM, PENDING)
+        self._router.setsockopt(zmq.SNDHWM, PENDING)
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC)
+        if not endpoint.startswith("ipc://"):
+            raise PublishError(f"cannot bind {endpoint}: runtime.control is for this machine only; write ipc:///PATH")
+        mask = os.umask(0o117)  # the file is born with mode 0660
+        try:
+            self.endpoint = bind(self._router, endpoint, "runtime.control")
+        except BaseException:
+            self._context.destroy(linger=0)
+            raise
+        finally:
+            os.umask(mask)
+        self._thread = threading.Thread(target=self._serve, name="control", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Finishes the request in hand and releases the endpoint."""
+        if self._thread.is_alive():
+            os.eventfd_write(self._wake, 1)
+            self._thread.join()
+            os.close(self._wake)
+
+    def __enter__(self) -> ControlServer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _serve(self) -> None:
+        poller = zmq.Poller()
+        poller.register(self._wake, zmq.POLLIN)
+        poller.register(self._router, zmq.POLLIN)
+        while self._wake not in dict(poller.poll()):
+            identity, *frames = self._router.recv_multipart()
+            delimiter = frames[:1] if len(frames) > 1 else []  # of a REQ socket
+            self._router.send_multipart([identity, *delimiter, self._answer(frames[-1] if frames else b"")])
+        self._context.destroy(linger=500)
+
+    def _answer(self, request: bytes) -> bytes:
+        try:
+            arguments = json.loads(request)
+            handler = self._handlers[arguments.pop("verb")]
+            inspect.signature(handler).bind(**arguments)
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
+            verbs = ", ".join(f"{verb}{inspect.signature(handler)}" for verb, handler in self._handlers.items())
+            return _failed(f"not understood; ask for one of: {verbs}")
+        try:
+            return json.dumps({"ok": True, "result": handler(**arguments)}).encode()
+        except SpotOnError as error:
+            return _failed(str(error))
+        except Exception:
+            log.exception("a request on the control socket failed")
+            return _failed("the daemon failed to answer; its log says why")
+
+
+def _failed(text: str) -> bytes:
+    return json.dumps({"ok": False, "error": text}).encode()
+
+
+def find(site: str | None = None, folder: Path = FOLDER) -> str:
+    """The control endpoint of a site, or of the only daemon that runs here.
+
+    Raises:
+        UsageError: there is none, or more than one.
+    """
+    names = sorted(path.stem for path in folder.glob("*.sock"))
+    if site is None and len(names) == 1:
+        site = names[0]
+    if site not in names:
+        known = ", ".join(names) or "none"
+        raise UsageError(f"no daemon to talk to: {known} in {folder}; name the site, or --control ipc:///PATH")
+    return f"ipc://{folder}/{site}.sock"
+
+
+def ask(endpoint: str, verb: str, timeout_s: float = ANSWER_S, **arguments: Any) -> Any:
+    """One request; returns the result.
+
+    Raises:
+        UsageError: nobody answers, or the daemon says what is wrong.
+    """
+    context = zmq.Context()
+    try:
+        caller = context.socket(zmq.REQ)
+        caller.setsockopt(zmq.CONNECT_TIMEOUT, 1000)
+        caller.connect(endpoint)
+        caller.send_string(json.dumps({"verb": verb, **arguments}))
+        if not caller.poll(int(timeout_s * 1000)):
+            raise UsageError(f"no answer from {endpoint}: is the daemon running, and may you open its socket?")
+        reply = json.loads(caller.recv())
+    except zmq.ZMQError as error:
+        raise UsageError(f"cannot ask {endpoint}: {(error.strerror or '').lower()}; write ipc:///PATH") from None
+    finally:
+        context.destroy(linger=0)
+    if not reply["ok"]:
+        raise UsageError(reply["error"])
+    return reply["result"]
+
+
+def status(endpoint: str, *, as_json: bool = False) -> int:
+    """Prints how the daemon fares, a line for each camera; returns the exit code."""
+    result = ask(endpoint, "status")
+    if as_json:
+        return _print(json.dumps(result))
+    lines = [f"{result['people']} people, {result['batch_rate_hz']} batches/s, {result['batches']} since the start"]
+    for camera in result["cameras"]:
+        lines.append(f"{camera['name']}: {camera['state']}, {camera['fps']} fps, {camera['dropped']} dropped")
+    return _print("\n".join(lines))
+
+
+def reload(endpoint: str) -> int:
+    """Has the daemon read its config again and prints what changed; returns the exit code."""
+    changes = ask(endpoint, "reload")
+    return _print("\n".join(changes) if changes else "nothing changed")
+
+
+def explain(endpoint: str, person: int) -> int:
+    """Prints why a person has its id, decision by decision; returns the exit code."""
+    return _print("\n".join(ask(endpoint, "explain", id=person)))
+
+
+def _print(text: str) -> int:
+    sys.stdout.write(text + "\n")
+    return 0

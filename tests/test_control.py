@@ -1,0 +1,129 @@
+import json
+import stat
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zmq
+
+from spoton_edge import control
+from spoton_edge.control import ControlServer, ask, find
+from spoton_edge.errors import ConfigError, PublishError, UsageError
+from tests.messages import encoder, status
+
+pytestmark = pytest.mark.timeout(60)
+
+
+def reload() -> list[str]:
+    raise ConfigError(["site.yaml:3: cameras: two of them are called c1"])
+
+
+def explain(id: int) -> list[str]:  # noqa: A002
+    return [f"{id}: appeared in c1"]
+
+
+def crash() -> None:
+    raise ZeroDivisionError("a secret detail")
+
+
+def health() -> Any:
+    return json.loads(encoder().status(status()).payload(1))
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[ControlServer]:
+    handlers = {"status": health, "reload": reload, "explain": explain, "crash": crash}
+    with ControlServer(f"ipc://{tmp_path}/lobby.sock", handlers) as server:
+        yield server
+
+
+def test_a_request_is_answered(server: ControlServer) -> None:
+    assert ask(server.endpoint, "explain", id=7) == ["7: appeared in c1"]
+
+
+def test_its_file_is_for_owner_and_group_only(server: ControlServer, tmp_path: Path) -> None:
+    assert stat.S_IMODE((tmp_path / "lobby.sock").stat().st_mode) == 0o660
+
+
+def test_a_fault_of_the_user_is_told(server: ControlServer) -> None:
+    with pytest.raises(UsageError, match=r"site.yaml:3: .* two of them"):
+        ask(server.endpoint, "reload")
+
+
+def test_a_fault_of_the_daemon_is_logged_and_not_told(server: ControlServer, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(UsageError, match="its log says why") as caught:
+        ask(server.endpoint, "crash")
+    assert "secret" not in str(caught.value)
+    assert "a secret detail" in caplog.text
+    assert ask(server.endpoint, "explain", id=1)
+
+
+@pytest.mark.parametrize(
+    ("verb", "arguments"), [("none", {}), ("explain", {}), ("explain", {"id": 1, "x": 2}), ([], {}), (None, {})]
+)
+def test_a_request_that_is_none_is_refused(server: ControlServer, verb: Any, arguments: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="ask for one of"):
+        ask(server.endpoint, verb, **arguments)
+
+
+def test_garbage_changes_nothing(server: ControlServer) -> None:
+    context: zmq.Context[Any] = zmq.Context()
+    dealer = context.socket(zmq.DEALER)
+    dealer.connect(server.endpoint)
+    for frames in ([b""], [b"", b""], [b"\xff"], [b"[1]"], [b"[" * 10_000], [b"1", b"2", b"3"]):
+        dealer.send_multipart(frames)
+        assert dealer.poll(10_000)
+        assert json.loads(dealer.recv_multipart()[-1])["ok"] is False
+    for _ in range(3):
+        huge = context.socket(zmq.DEALER)
+        huge.connect(server.endpoint)
+        huge.send(b"x" * (control.REQUEST_BYTES + 1))
+    assert ask(server.endpoint, "explain", id=3) == ["3: appeared in c1"]
+    context.destroy(linger=0)
+
+
+def test_many_may_ask_at_once(server: ControlServer) -> None:
+    answers: list[Any] = []
+    threads = [
+        threading.Thread(target=lambda number=number: answers.append(ask(server.endpoint, "explain", id=number)))
+        for number in range(10)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(answers) == sorted([f"{number}: appeared in c1"] for number in range(10))
+
+
+def test_without_a_daemon_the_caller_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is the daemon running"):
+        ask(f"ipc://{tmp_path}/nobody.sock", "status", timeout_s=0.1)
+    with pytest.raises(UsageError, match="write ipc"):
+        ask("nonsense", "status")
+
+
+def test_the_network_is_no_place_for_it() -> None:
+    with pytest.raises(PublishError, match="this machine only"):
+        ControlServer("tcp://127.0.0.1:0", {})
+
+
+def test_the_only_daemon_is_found_and_of_several_one_must_be_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="none in"):
+        find(folder=tmp_path)
+    (tmp_path / "lobby.sock").touch()
+    assert find(folder=tmp_path) == f"ipc://{tmp_path}/lobby.sock"
+    (tmp_path / "roof.sock").touch()
+    with pytest.raises(UsageError, match="lobby, roof"):
+        find(folder=tmp_path)
+    assert find("roof", tmp_path) == f"ipc://{tmp_path}/roof.sock"
+
+
+def test_the_verbs_print_what_they_learn(server: ControlServer, capsys: pytest.CaptureFixture[str]) -> None:
+    assert control.status(server.endpoint) == 0
+    assert "c1: live, 9.98 fps, 2 dropped" in capsys.readouterr().out
+    assert control.status(server.endpoint, as_json=True) == 0
+    assert json.loads(capsys.readouterr().out)["people"] == 3
+    assert control.explain(server.endpoint, 4) == 0
+    assert capsys.readouterr().out == "4: appeared in c1\n"

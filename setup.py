@@ -15,7 +15,7 @@ WARNINGS = ["-Wall", "-Wextra"]
 OPTIMISED = ["-O3", "-fno-math-errno", "-ffp-contract=off", "-g0"]
 SANITIZED = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
 
-# Headers and .pxd files do not reach the sdist unless an extension depends on them.
+# What is not compiled itself does not reach the sdist unless an extension depends on it; cythonize replaces the .pyx.
 HEADERS = sorted(str(path) for pattern in ("ext/c/*.h", "ext/*.pxd") for path in Path().glob(pattern))
 
 C_SOURCES = {
@@ -32,7 +32,7 @@ def extension(pyx: Path) -> Extension:
     return Extension(
         f"spoton_edge._ext.{pyx.stem}",
         [str(pyx), *C_SOURCES.get(pyx.stem, [])],
-        depends=HEADERS,
+        depends=[str(pyx), *HEADERS],
         include_dirs=["ext/c"],
         libraries=["m", "pthread"],
         extra_compile_args=WARNINGS + (SANITIZED if DEBUG else OPTIMISED),

@@ -1,0 +1,99 @@
+"""From the sources to an installed program: sdist -> wheel -> install -> import, in an environment of its own."""
+
+import subprocess
+import sys
+import tarfile
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def call(*command: str | Path, cwd: Path) -> str:
+    result = subprocess.run(list(map(str, command)), cwd=cwd, capture_output=True, text=True, timeout=280, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sdist")
+    call(sys.executable, "-m", "build", "--no-isolation", "--sdist", "--outdir", folder, ROOT, cwd=folder)
+    (archive,) = folder.glob("*.tar.gz")
+    return archive
+
+
+@pytest.fixture(scope="module")
+def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from the sdist alone, as a package index's client does."""
+    folder = tmp_path_factory.mktemp("wheel")
+    call(
+        sys.executable, "-m", "pip", "wheel", "--no-build-isolation", "--no-deps", "--wheel-dir", folder, sdist, cwd=folder
+    )  # fmt: skip
+    (archive,) = folder.glob("*.whl")
+    return archive
+
+
+@pytest.fixture(scope="module")
+def bare(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an environment that holds the wheel and its base dependencies only."""
+    folder = tmp_path_factory.mktemp("bare")
+    venv.create(folder, with_pip=True)
+    python = folder / "bin" / "python"
+    call(python, "-m", "pip", "install", "--quiet", wheel, cwd=folder)
+    return python
+
+
+def test_the_sdist_holds_every_source_of_the_compiled_core(sdist: Path) -> None:
+    with tarfile.open(sdist) as archive:
+        held = {name.split("/", 1)[-1] for name in archive.getnames()}
+    wanted = {
+        str(path.relative_to(ROOT)) for path in (ROOT / "ext").rglob("*") if path.suffix in (".pyx", ".pxd", ".c", ".h")
+    }
+    assert wanted <= held, sorted(wanted - held)
+
+
+def test_the_wheel_holds_core_stubs_schemas_manifests_and_sites(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        held = archive.namelist()
+    for extension in (ROOT / "ext").glob("*.pyx"):
+        assert any(name.startswith(f"spoton_edge/_ext/{extension.stem}.") and name.endswith(".so") for name in held)
+        assert f"spoton_edge/_ext/{extension.stem}.pyi" in held
+    assert {"spoton_edge/py.typed", "spoton_edge/schemas/tracks.json"} <= set(held)
+    assert "spoton_edge/_manifests/yolox-nano.toml" in held
+    assert "spoton_edge/_sites/demo-site.yaml" in held
+    assert not any(name.startswith(("tests/", "ext/")) for name in held)
+
+
+def test_the_installed_core_imports(bare: Path, tmp_path: Path) -> None:
+    names = ", ".join(f"spoton_edge._ext.{path.stem}" for path in (ROOT / "ext").glob("*.pyx"))
+    call(bare, "-c", f"import {names}", cwd=tmp_path)
+
+
+def test_the_base_brings_no_video_and_no_inference_library(bare: Path, tmp_path: Path) -> None:
+    installed = call(bare, "-m", "pip", "list", "--format", "freeze", cwd=tmp_path).lower()
+    for heavy in ("onnxruntime", "av==", "opencv", "tensorrt", "matplotlib", "onnx"):
+        assert heavy not in installed
+
+
+def test_the_base_checks_sites_and_names_the_extra_that_a_verb_lacks(bare: Path, tmp_path: Path) -> None:
+    program = bare.parent / "spoton-edge"
+    assert "cameras" in call(program, "schema", cwd=tmp_path)
+    site = tmp_path / "site.yaml"
+    site.write_text("cameras: [{name: a, source: a.mp4}]")
+    result = subprocess.run([program, "run", site], capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 4
+    assert result.stderr.startswith("error: ")
+    assert "pip install 'spoton-edge[cpu]'" in result.stderr
+
+
+def test_the_client_imports_nothing_but_pyzmq(bare: Path, tmp_path: Path) -> None:
+    program = (
+        "import sys, spoton_edge.client\n"
+        "heavy = {'numpy', 'pydantic', 'yaml', 'lap'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    call(bare, "-c", program, cwd=tmp_path)

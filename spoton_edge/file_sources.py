@@ -75,7 +75,7 @@ def from_wheel(source: WheelMember, target: Path, log: Log) -> None:
 def pip() -> list[str]:
     """The command line of a pip: this interpreter's, else one on the PATH."""
     own = [sys.executable, "-m", "pip"]
-    if subprocess.run([*own, "--version"], capture_output=True, check=False).returncode == 0:  # noqa: S603
+    if subprocess.run([*own, "--version"], capture_output=True, check=False).returncode == 0:
         return own
     for name in ("pip3", "pip"):
         if found := shutil.which(name):
@@ -115,7 +115,7 @@ def from_deb(source: DebMember, target: Path, log: Log) -> None:
 def unpack_deb(package: Path, member: str, target: Path) -> None:
     """Take one member, or its gzipped twin, out of a Debian package, which is read once and never laid out on disk."""
     wanted = member.lstrip("./")
-    with subprocess.Popen(  # noqa: S603
+    with subprocess.Popen(
         ["dpkg-deb", "--fsys-tarfile", str(package)],  # noqa: S607
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

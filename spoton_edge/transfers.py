@@ -58,7 +58,7 @@ def run_client(
     environment = os.environ | {"LC_ALL": "C", "TMPDIR": str(folder), "GIT_TERMINAL_PROMPT": "0"}
     name = Path(command[0]).name if command[1:2] != ["-m"] else command[2]
     with (folder / "client.log").open("w+b") as words:
-        client = subprocess.Popen(  # noqa: S603
+        client = subprocess.Popen(
             command,
             cwd=folder,
             env=environment,

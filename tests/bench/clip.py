@@ -21,7 +21,8 @@ def main() -> None:
         sys.exit("needs ../shared/data (the clip's ground truth) and a detector: spoton-edge models fetch yolox-nano")
     truth = Truth(SHARED / "data")
     print(
-        f"{'appearance':>12} {'tracked':>8} {'coverage':>9} {'handoffs kept':>14} {'taken':>6} {'ids':>4} {'ground m':>9}"
+        f"{'appearance':>12} {'tracked':>8} {'coverage':>9} {'handoffs kept':>14} {'taken':>6} {'ids':>4} "
+        f"{'ground m':>9}"
     )
     for model in (None, *(str(SHARED / "models" / name) for name in REID)):
         with tempfile.TemporaryDirectory() as scratch:

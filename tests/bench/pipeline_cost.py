@@ -50,7 +50,8 @@ def main() -> None:
         service.pipeline.publisher.close()
         stages = service.pipeline.timer.summary()
     print(
-        f"CPU ms a batch of {len(site.cameras)}: pipeline {np.median(pipeline_ms):.1f}, network {np.median(bare_ms):.1f}"
+        f"CPU ms a batch of {len(site.cameras)}: "
+        f"pipeline {np.median(pipeline_ms):.1f}, network {np.median(bare_ms):.1f}"
     )
     print(f"pipeline / network: median {np.median(ratios):.3f} (from {min(ratios):.3f} to {max(ratios):.3f})")
     for name, spent in stages.items():

@@ -1,5 +1,6 @@
 """The daemon as a process on real footage, heard through real sockets."""
 
+import itertools
 import json
 import signal
 import subprocess
@@ -49,7 +50,7 @@ def heard(clip: Path, detector: str, tmp_path_factory: pytest.TempPathFactory) -
 def test_every_frame_is_published_once_and_in_order(heard: list[Message]) -> None:
     tracks = [message for message in heard if isinstance(message, Tracks)]
     assert [message.seq for message in tracks] == list(range(1, FRAMES + 1))
-    for before, after in zip(tracks, tracks[1:], strict=False):
+    for before, after in itertools.pairwise(tracks):
         assert set(after.captured) == {"W", "E"}
         assert after.captured["W"] == after.captured["E"]
         # The clip's own clock: ten frames a second.

@@ -30,9 +30,8 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built from the sdist alone, as a package index's client does."""
     folder = tmp_path_factory.mktemp("wheel")
-    call(
-        sys.executable, "-m", "pip", "wheel", "--no-build-isolation", "--no-deps", "--wheel-dir", folder, sdist, cwd=folder
-    )  # fmt: skip
+    build = [sys.executable, "-m", "pip", "wheel", "--no-build-isolation", "--no-deps"]
+    call(*build, "--wheel-dir", folder, sdist, cwd=folder)
     (archive,) = folder.glob("*.whl")
     return archive
 

@@ -238,7 +238,8 @@ class Video:
         if isinstance(error, av.ExitError | TimeoutError):
             return self._silent()
         if isinstance(error, av.InvalidDataError) and opening:
-            return SourceError(f"camera {name}: {shown} holds no video that can be read")
+            verb = "holds" if self.source.recorded else "sends"
+            return SourceError(f"camera {name}: {shown} {verb} no video that can be read")
         text = getattr(error, "strerror", None) or scrub(str(error), self._secret)
         return SourceError(f"camera {name}: {shown}: {text}")
 

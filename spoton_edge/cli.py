@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from spoton_edge import __version__
-from spoton_edge.errors import ExitCode, MissingExtraError, SpotOnError
+from spoton_edge.errors import ExitCode, MissingExtraError, SpotOnError, UsageError
 
 DEFAULT_ENDPOINT = "tcp://127.0.0.1:5591"
 
@@ -84,6 +84,11 @@ def parser() -> argparse.ArgumentParser:
     check = _verb(verbs, "check", _check, "Say everything that is wrong with a site file")
     _site(check)
     check.add_argument("--show", action="store_true", help="print the site with every default filled in")
+
+    snapshot = _verb(verbs, "snapshot", _snapshot, "Save one picture of a camera, as the detector would see it")
+    _site(snapshot)
+    snapshot.add_argument("camera", metavar="CAMERA", help="the camera's name in the site file")
+    snapshot.add_argument("out", type=Path, metavar="OUT.jpg", help=".jpg or .png")
 
     schema = _verb(verbs, "schema", _schema, "Print the JSON Schema of site files, or of the messages")
     schema.add_argument("--messages", action="store_true", help="the schemas of what is published")
@@ -160,6 +165,19 @@ def _check(options: argparse.Namespace) -> int:
     if problems:
         return ExitCode.USAGE
     print(config.effective(config.load(options.site)) if options.show else f"{options.site}: good")
+    return ExitCode.STOPPED
+
+
+def _snapshot(options: argparse.Namespace) -> int:
+    from spoton_edge import config
+
+    site = config.load(options.site)
+    cameras = {camera.name: camera for camera in site.cameras}
+    if options.camera not in cameras:
+        raise UsageError(f"{options.site}: no camera {options.camera}; there are {', '.join(cameras)}")
+    service = _part("service", "cpu")
+    image = _part("capture", "edge").save_snapshot(service.source_of(cameras[options.camera]), options.out)
+    print(f"{options.out}: {image.shape[1]}x{image.shape[0]} px")
     return ExitCode.STOPPED
 
 

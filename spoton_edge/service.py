@@ -137,21 +137,22 @@ class RateMeter:
         return (len(self._times) - 1) / max(self._times[-1] - self._times[0], 1e-9)
 
 
+def source_of(camera: config.Camera) -> Source:
+    """What capture has to know of a camera."""
+    return Source(
+        name=camera.name,
+        url=camera.source,
+        crop=camera.crop,
+        decode=camera.decode,
+        transport=camera.transport,
+        clock_offset_ms=camera.clock_offset_ms,
+    )
+
+
 def build_capture(site: config.Site, *, fast: bool) -> Capture:
     """The cameras' readers."""
-    sources = [
-        Source(
-            name=camera.name,
-            url=camera.source,
-            crop=camera.crop,
-            decode=camera.decode,
-            transport=camera.transport,
-            clock_offset_ms=camera.clock_offset_ms,
-        )
-        for camera in site.cameras
-    ]
     return Capture(
-        sources,
+        [source_of(camera) for camera in site.cameras],
         sync_window_ms=site.runtime.sync_window_ms,
         stall_s=site.runtime.stall_s,
         pace="fast" if fast else "realtime",

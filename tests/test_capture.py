@@ -7,13 +7,14 @@ import threading
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
-from spoton_edge.capture import Capture, Source
-from spoton_edge.errors import CameraError
+from spoton_edge.capture import Capture, Source, save_snapshot
+from spoton_edge.errors import CameraError, UsageError
 from spoton_edge.types import FrameBatch
-from tests.footage import number_in, write_clip
+from tests.footage import number_in, picture, write_clip
 
 
 def batches_of(sources: list[Source], **options: object) -> list[tuple[list[int], list[int], list[int], list[int]]]:
@@ -229,10 +230,6 @@ def test_pictures_of_another_size_in_one_recording_are_delivered_in_their_size(t
 
 
 def test_numbered_pictures_are_a_recording_with_the_given_rate(tmp_path: Path) -> None:
-    import cv2
-
-    from tests.footage import picture
-
     for number in range(7, 15):
         cv2.imwrite(str(tmp_path / f"{number:06d}.png"), picture(number))
     rows = batches_of([Source("a", str(tmp_path / "%06d.png"), rate_hz=5)])
@@ -271,3 +268,29 @@ def test_the_real_clip_gives_two_virtual_cameras(shared_data: Path) -> None:
                 np.testing.assert_array_equal(batch.images[0][:, 320:], batch.images[1][:, :128])
             count += 1
     assert count == 795
+
+
+def test_a_snapshot_is_the_first_picture_of_the_camera_in_its_crop(tmp_path: Path) -> None:
+    clip = str(write_clip(tmp_path / "a.avi", range(5, 9)))
+    image = save_snapshot(Source("c", clip, crop=(0, 0, 100, 96)), tmp_path / "c.png")
+    with Capture([Source("c", clip, crop=(0, 0, 100, 96))], pace="fast") as capture:
+        first = next(iter(capture)).images[0]
+    np.testing.assert_array_equal(image, first)
+    np.testing.assert_array_equal(cv2.imread(str(tmp_path / "c.png")), first)
+    save_snapshot(Source("c", clip), tmp_path / "c.jpg")
+    assert number_in(cv2.imread(str(tmp_path / "c.jpg"))) == 5
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.avi", "c.jpg", "c.png"]
+
+
+def test_a_snapshot_that_cannot_be_written_or_taken_is_one_clear_line(tmp_path: Path) -> None:
+    clip = str(write_clip(tmp_path / "a.avi", range(2)))
+    with pytest.raises(UsageError, match=r"\.jpg or \.png"):
+        save_snapshot(Source("c", clip), tmp_path / "c.tiff")
+    with pytest.raises(UsageError, match="no folder"):
+        save_snapshot(Source("c", clip), tmp_path / "absent" / "c.jpg")
+    (tmp_path / "folder.jpg").mkdir()
+    with pytest.raises(UsageError, match=r"folder\.jpg"):
+        save_snapshot(Source("c", clip), tmp_path / "folder.jpg")
+    with pytest.raises(CameraError, match="No such file"):
+        save_snapshot(Source("c", str(tmp_path / "absent.mp4")), tmp_path / "c.jpg")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.avi", "folder.jpg"]

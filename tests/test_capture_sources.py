@@ -17,6 +17,7 @@ from spoton_edge.capture.reader import Camera, Pace, Reader, event_queue
 from spoton_edge.capture.source import Kind, redact, scrub
 from spoton_edge.capture.stamps import RecordedClock
 from spoton_edge.capture.video import RefusedError, SilentError, SourceError, Video
+from spoton_edge.cli import main
 from spoton_edge.errors import CredentialError, ExitCode
 from tests.footage import write_clip
 
@@ -165,3 +166,32 @@ def test_a_wish_for_cuda_where_there_is_none_is_one_line_and_decodes_on_the_cpu(
         assert sum(len(batch) for batch in capture) == 12
     lines = [record.getMessage() for record in caplog.records if "cuda" in record.getMessage()]
     assert lines == ["camera a: decode: cuda is not possible here (no driver); decoding on the CPU"]
+
+
+def test_the_snapshot_verb_saves_a_picture_or_says_in_one_line_why_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("NO_SUCH_LOGIN", raising=False)
+    clip = write_clip(tmp_path / "a.avi", range(3))
+    site = tmp_path / "site.yaml"
+    site.write_text(
+        f"cameras:\n"
+        f"  - {{name: c1, source: '{clip}', crop: [0, 0, 64, 96]}}\n"
+        f"  - {{name: c2, source: 'rtsp://{{env:NO_SUCH_LOGIN}}@127.0.0.1:1/x'}}\n"
+        f"  - {{name: c3, source: 'rtsp://me:secret@127.0.0.1:1/x'}}\n"
+    )
+    out = tmp_path / "c.jpg"
+    assert main(["snapshot", str(site), "c1", str(out)]) == ExitCode.STOPPED
+    assert out.is_file()
+    assert "64x96" in capsys.readouterr().out
+    for camera, code, says in (
+        ("c2", ExitCode.MISSING, "NO_SUCH_LOGIN"),
+        ("c3", ExitCode.UNEXPECTED, "Connection refused"),
+        ("c4", ExitCode.USAGE, "c1, c2, c3"),
+    ):
+        assert main(["snapshot", str(site), camera, str(tmp_path / "none.jpg")]) == code
+        said = capsys.readouterr().err
+        assert says in said
+        assert "secret" not in said
+        assert said.count("\n") == 1
+    assert not (tmp_path / "none.jpg").exists()

@@ -6,6 +6,7 @@ or absent camera delays nobody. `source.py`: what a source can be; `video.py`: d
 """
 
 from spoton_edge.capture.capture import Capture, Format
+from spoton_edge.capture.snapshot import save_snapshot, snapshot
 from spoton_edge.capture.source import Source
 
-__all__ = ["Capture", "Format", "Source"]
+__all__ = ["Capture", "Format", "Source", "save_snapshot", "snapshot"]

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import av
@@ -23,7 +24,7 @@ import numpy as np
 from av.codec.hwaccel import HWAccel
 
 from spoton_edge.capture.source import Kind, Source, first_number, pattern_graph, scrub
-from spoton_edge.errors import CameraError
+from spoton_edge.errors import CameraError, UsageError
 from spoton_edge.types import U8
 
 MAX_PIXELS = 8192 * 8192
@@ -237,7 +238,8 @@ class Video:
         if isinstance(error, av.ExitError | TimeoutError):
             return self._silent()
         if isinstance(error, av.InvalidDataError) and opening:
-            return SourceError(f"camera {name}: {shown} holds no video that can be read")
+            verb = "holds" if self.source.recorded else "sends"
+            return SourceError(f"camera {name}: {shown} {verb} no video that can be read")
         text = getattr(error, "strerror", None) or scrub(str(error), self._secret)
         return SourceError(f"camera {name}: {shown}: {text}")
 
@@ -292,6 +294,21 @@ def cuda_problem() -> str | None:
     except (av.FFmpegError, NotImplementedError, RuntimeError, ValueError) as error:
         return getattr(error, "strerror", None) or str(error)
     return None
+
+
+def save_picture(image: U8, path: Path) -> None:
+    """Write an image, (H, W, 3) u8 BGR, to a .jpg or .png file; a file that was there stays until it is complete.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+    partial = path.with_name(f".{path.stem}.part{path.suffix}")
+    try:
+        av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="bgr24").save(partial)
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise UsageError(f"{path}: {error.strerror or error}") from None
 
 
 def _time_ns(frame: Any) -> int | None:

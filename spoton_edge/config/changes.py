@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from spoton_edge.config.document import Document
-from spoton_edge.config.kinds import source_kind
 from spoton_edge.config.places import Loc, Problem, assign, key_path, lookup, places, printable
 
 log = logging.getLogger(__name__)
@@ -26,16 +25,7 @@ class NotYet(NamedTuple):
     instead: str
 
 
-def _is_kind(*kinds: str) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, str) and source_kind(value) in kinds
-
-
 NOT_YET = (
-    NotYet("cameras[].source", _is_kind("rtsp", "http"), "network cameras", "use a video file"),
-    NotYet("cameras[].source", _is_kind("device"), "video devices", "use a video file"),
-    NotYet("cameras[].source", _is_kind("images"), "image sequences", "use a video file"),
-    NotYet("cameras[].source", _is_kind("test"), "test pictures", "use a video file"),
-    NotYet("cameras[].decode", lambda value: value == "cuda", "decoding on the GPU", "use auto or cpu"),
     NotYet(
         "cameras[].ground.camera",
         lambda value: value is not None,

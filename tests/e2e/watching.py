@@ -21,6 +21,7 @@ class Watch:
         self.images: list[U8] = [np.empty((0, 0, 3), np.uint8)] * len(sources)  # the last of each camera
         self.batch_cameras: list[int] = []  # how many cameras each batch had
         self.oldest_ms = 0.0  # greatest age of a frame when it was taken
+        self._ages: list[tuple[int, float]] = []
         self._last = [0.0] * len(sources)
         self._longest = [0.0] * len(sources)
         self._lock = threading.Lock()
@@ -43,6 +44,7 @@ class Watch:
             with self._lock:
                 self.batch_cameras.append(len(batch))
                 self.oldest_ms = max(self.oldest_ms, float(ages_ms.max()))
+                self._ages += zip(batch.camera.tolist(), ages_ms.tolist(), strict=True)
                 for camera, image in zip(batch.camera, batch.images, strict=True):
                     if self._last[camera]:
                         self._longest[camera] = max(self._longest[camera], now - self._last[camera])
@@ -56,6 +58,12 @@ class Watch:
             self._longest = [0.0] * len(self._longest)
             self.batch_cameras.clear()
             self.oldest_ms = 0.0
+            self._ages.clear()
+
+    def ages_ms(self) -> list[tuple[int, float]]:
+        """(camera, age when taken) of every frame since `forget`."""
+        with self._lock:
+            return list(self._ages)
 
     def longest_gap_s(self, camera: int) -> float:
         """The longest time that this camera delivered nothing, the running one included."""

@@ -58,7 +58,6 @@ LEVELS: list[set[str]] = [
 TOGETHER = [
     {"client", "feed", "messages"},
     {"codecs", "people", "wire"},
-    {"client", "keys"},
     {"models", "manifests", "pinned_files", "file_sources", "transfers", "graph_surgery"},
     {"association", "assignment", "belief", "global_track", "life", "tracklet_book"},
     {"door", "endpoints"},

@@ -27,6 +27,7 @@ from spoton_edge.wire import Encoder, Message, topic
 
 HIGH_WATER = 300  # messages queued for one subscriber: ten seconds at 30 Hz; all queues share the same bytes
 BACKLOG = 200  # messages on their way to the thread: fewer, so that a burst does not fill the queue of a good reader
+SEND_BUFFER_BYTES = 1 << 19  # the kernel's, for one subscriber: left to itself it would grow to megabytes for each
 SWEEP_MS = 100
 REQUEST_BYTES = 65536  # a reply costs one request, and one more for each so many bytes
 
@@ -48,6 +49,7 @@ class Publisher:
         picture: the floor picture's file, as it is.
         keys: encrypt the tcp endpoints, and let in those on the list only; ipc is guarded by its file's permissions.
         limits: what subscribers may send.
+        high_water: messages queued for one subscriber; it loses those beyond.
 
     Raises:
         PublishError: an endpoint cannot be bound; nothing stays bound then.
@@ -62,6 +64,7 @@ class Publisher:
         picture: bytes | None = None,
         keys: Keys | None = None,
         limits: Limits | None = None,
+        high_water: int = HIGH_WATER,
     ) -> None:
         self._limits = limits or Limits()
         self.encoder = encoder
@@ -71,7 +74,8 @@ class Publisher:
             self._judge = Judge(self._context, keys)
             self._xpub = self._context.socket(zmq.XPUB)
             self._xpub_door = Door(self._xpub, self._limits)
-            self._xpub.setsockopt(zmq.SNDHWM, HIGH_WATER)
+            self._xpub.setsockopt(zmq.SNDHWM, high_water)
+            self._xpub.setsockopt(zmq.SNDBUF, SEND_BUFFER_BYTES)
             self._xpub.setsockopt(zmq.XPUB_VERBOSER, 1)  # every subscription is told, not only the first
             self._xpub.setsockopt(zmq.XPUB_NODROP, 1)  # a full queue is reported, and counted
             self._router = self._context.socket(zmq.ROUTER)

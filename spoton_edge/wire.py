@@ -8,20 +8,18 @@ second are rounded to the millimetre, boxes to 0.1 px, times to the millisecond;
 
 from __future__ import annotations
 
-import importlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import numpy as np
 
-from spoton_edge import __version__
-from spoton_edge.errors import MissingExtraError
+from spoton_edge import __version__, people
+from spoton_edge.codecs import Codec, JsonCodec, MsgpackCodec
 from spoton_edge.types import (
-    F8,
     I2,
     I8,
     CameraDescription,
@@ -31,19 +29,13 @@ from spoton_edge.types import (
     Reason,
     SiteDescription,
     Status,
-    TrackState,
 )
 
 Encoding = Literal["json", "msgpack"]
-Dump = Callable[[Any], bytes]
 
 VERSION = 1
 KINDS = ("tracks", "events", "site", "status")
-STATES = tuple(state.name.lower() for state in TrackState)
 SCHEMAS = Path(__file__).parent / "schemas"
-
-# x, y, vx, vy to the millimetre; the covariance to (3 mm)^2; the age to the millisecond.
-_TABLE_SCALE = np.array([1e3, 1e3, 1e3, 1e3, 1e5, 1e5, 1e5, 1e3])
 
 
 def topic(site: str, kind: str) -> bytes:
@@ -105,9 +97,10 @@ class Encoder:
     ) -> None:
         self.site_name = site
         self._cameras = tuple(cameras)
+        self._quoted = tuple(json.dumps(name).encode() for name in cameras)
         self._boxes = boxes
         self._clock = clock or Clock()
-        self._codec: Codec = _JsonCodec() if encoding == "json" else _MsgpackCodec()
+        self._codec: Codec = JsonCodec() if encoding == "json" else MsgpackCodec()
         self._envelope = {
             kind: {"v": VERSION, "kind": kind, "site": site, "box": box, "run": run} for kind in (*KINDS, "snapshot")
         }
@@ -122,18 +115,18 @@ class Encoder:
             age_ms: age of the oldest of these frames.
         """
         wall_ns, offset_ns = self._now()
-        return self._message(
-            "tracks",
-            wall_ns,
-            {
-                "captured": {
-                    self._cameras[number]: _seconds(at + offset_ns)
-                    for number, at in zip(camera.tolist(), captured_ns.tolist(), strict=True)
-                },
-                "age_ms": round(age_ms, 1),
-                "tracks": self._people(tracks),
-            },
-        )
+        frames = zip(camera.tolist(), captured_ns.tolist(), strict=True)
+        body: dict[str, Any] = {
+            "captured": {self._cameras[number]: _seconds(at + offset_ns) for number, at in frames},
+            "age_ms": round(age_ms, 1),
+        }
+        if isinstance(self._codec, JsonCodec):
+            listed = people.as_json(tracks, self._quoted, boxes=self._boxes)
+            if listed is not None:
+                message = self._message("tracks", wall_ns, body)
+                return replace(message, tail=message.tail[:-1] + b',"tracks":' + listed + b"}")
+        body["tracks"] = people.as_list(tracks, self._cameras, boxes=self._boxes)
+        return self._message("tracks", wall_ns, body)
 
     def event(self, event: Event) -> Message:
         """One thing that happened to an identity or a camera."""
@@ -239,86 +232,6 @@ class Encoder:
     def _camera_name(self, number: int) -> str | None:
         return self._cameras[number] if number >= 0 else None
 
-    def _people(self, tracks: GlobalTracks) -> list[dict[str, Any]]:
-        cuts = np.searchsorted(tracks.views.row, np.arange(len(tracks) + 1)).tolist()
-        views = self._views(tracks)
-        # One table, one rounding, one conversion: this runs for every batch.
-        table = np.empty((len(tracks), len(_TABLE_SCALE)))
-        table[:, 0:2] = tracks.xy
-        table[:, 2:4] = tracks.velocity
-        table[:, 4:7] = tracks.cov
-        table[:, 7] = tracks.age_s
-        whole = bool(np.isfinite(table).all())
-        rows = _fixed(table, _TABLE_SCALE).tolist()
-        names = (*self._cameras, None)  # -1, no camera, is the last
-        people = [
-            {
-                "id": number,
-                "x": x,
-                "y": y,
-                "vx": vx,
-                "vy": vy,
-                "cov": [xx, xy, yy],
-                "state": STATES[state],
-                "age_s": age_s,
-                "best_view": names[best_view],
-                "views": views[start:end],
-            }
-            for (x, y, vx, vy, xx, xy, yy, age_s), number, state, best_view, start, end in zip(
-                rows,
-                tracks.global_id.tolist(),
-                tracks.state.tolist(),
-                tracks.best_view.tolist(),
-                cuts,
-                cuts[1:],
-                strict=False,  # cuts has one more
-            )
-        ]
-        if not whole:
-            for person, row in zip(people, np.isfinite(table), strict=True):
-                _unplace(person, row)
-        return people
-
-    def _views(self, tracks: GlobalTracks) -> list[dict[str, Any]]:
-        views = tracks.views
-        cameras = self._cameras
-        scores = _fixed(np.nan_to_num(views.score.astype(np.float64)), 1000).tolist()
-        if not self._boxes:
-            return [
-                {"camera": cameras[camera], "track_id": track_id, "score": score}
-                for camera, track_id, score in zip(views.camera.tolist(), views.track_id.tolist(), scores, strict=True)
-            ]
-        return [
-            {"camera": cameras[camera], "track_id": track_id, "box": box, "score": score}
-            for camera, track_id, box, score in zip(
-                views.camera.tolist(),
-                views.track_id.tolist(),
-                _fixed(np.nan_to_num(views.xyxy.astype(np.float64)), 10).tolist(),
-                scores,
-                strict=True,
-            )
-        ]
-
-
-def _fixed(values: F8, scale: float | F8) -> F8:
-    """Rounds to 1/scale; the 0.0 added makes -0.0 a plain zero."""
-    rounded: F8 = np.rint(values * scale)
-    rounded += 0.0
-    rounded /= scale
-    return rounded
-
-
-def _unplace(person: dict[str, Any], finite: np.ndarray[Any, np.dtype[np.bool_]]) -> None:
-    """Makes null what is not a number: a place, a velocity and a covariance each as a whole."""
-    if not finite[0:2].all():
-        person["x"] = person["y"] = None
-    if not finite[2:4].all():
-        person["vx"] = person["vy"] = None
-    if not finite[4:7].all():
-        person["cov"] = None
-    if not finite[7]:
-        person["age_s"] = None
-
 
 def _reason(reason: Reason) -> dict[str, Any]:
     return {
@@ -349,53 +262,3 @@ def _rounded(value: float | None, digits: int) -> float | None:
 
 def _seconds(ns: int) -> float:
     return round(ns / 1e9, 3)
-
-
-class _JsonCodec:
-    """JSON by orjson where it is installed, else by the standard library."""
-
-    def __init__(self) -> None:
-        try:
-            self.dumps: Dump = importlib.import_module("orjson").dumps
-        except ImportError:
-            self.dumps = _json_dumps
-
-    def split(self, envelope: Mapping[str, Any], body: Mapping[str, Any]) -> tuple[bytes, bytes]:
-        """What stands before and after the value of `seq` in a map of all."""
-        return self.dumps(envelope)[:-1] + b',"seq":', b"," + self.dumps(body)[1:]
-
-    def nest(self, envelope: Mapping[str, Any], parts: Mapping[str, bytes | None]) -> bytes:
-        """A map of the envelope and of parts that are encoded already."""
-        members = [self.dumps(name) + b":" + (part or b"null") for name, part in parts.items()]
-        return self.dumps(envelope)[:-1] + b"," + b",".join(members) + b"}"
-
-
-class _MsgpackCodec:
-    """msgpack, whose maps of up to 15 entries begin with one byte, the count in its low half. No kind has more."""
-
-    def __init__(self) -> None:
-        try:
-            self.dumps: Dump = importlib.import_module("msgpack").packb
-        except ImportError:
-            raise MissingExtraError("publish.format msgpack needs the package msgpack; pip install msgpack") from None
-
-    def split(self, envelope: Mapping[str, Any], body: Mapping[str, Any]) -> tuple[bytes, bytes]:
-        """What stands before and after the value of `seq` in a map of all."""
-        head = self._header(len(envelope) + 1 + len(body)) + self.dumps(envelope)[1:] + self.dumps("seq")
-        return head, self.dumps(body)[1:]
-
-    def nest(self, envelope: Mapping[str, Any], parts: Mapping[str, bytes | None]) -> bytes:
-        """A map of the envelope and of parts that are encoded already."""
-        members = [self.dumps(name) + (part or self.dumps(None)) for name, part in parts.items()]
-        return self._header(len(envelope) + len(parts)) + self.dumps(envelope)[1:] + b"".join(members)
-
-    def _header(self, entries: int) -> bytes:
-        assert entries <= 15
-        return bytes([0x80 | entries])
-
-
-Codec: TypeAlias = _JsonCodec | _MsgpackCodec
-
-
-def _json_dumps(value: Any) -> bytes:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()

@@ -14,6 +14,7 @@ LEVELS: list[set[str]] = [
     {"spoton_edge", "errors", "types", "_ext"},
     {"client", "feed", "messages"},
     {
+        "codecs",
         "config",
         "door",
         "endpoints",
@@ -27,6 +28,7 @@ LEVELS: list[set[str]] = [
         "manifests",
         "metrics",
         "models",
+        "people",
         "pinned_files",
         "transfers",
         "wire",
@@ -55,6 +57,7 @@ LEVELS: list[set[str]] = [
 ]
 TOGETHER = [
     {"client", "feed", "messages"},
+    {"codecs", "people", "wire"},
     {"models", "manifests", "pinned_files", "file_sources", "transfers", "graph_surgery"},
     {"association", "assignment", "belief", "global_track", "life", "tracklet_book"},
     {"door", "endpoints"},

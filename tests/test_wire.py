@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from referencing import Registry, Resource
 
-from spoton_edge import wire
+from spoton_edge import codecs, wire
+from spoton_edge import people as listing
 from spoton_edge.types import Delivery, Event, GlobalTracks, Status
 from spoton_edge.wire import Encoder, Message
 from tests.messages import (
@@ -197,7 +198,7 @@ def test_any_numbers_make_a_valid_message_with_or_without_orjson(rows: list[tupl
     of = replace(people(len(rows), 2), xy=table[:, :2], velocity=table[:, 2:4], cov=table[:, 4:])
     fast = tracks(of)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(wire.importlib, "import_module", refuse_import)
+        patch.setattr(codecs.importlib, "import_module", refuse_import)
         plain = tracks(of)
     assert read(fast) == read(plain)
     assert b"-0.0," not in fast.payload(1)
@@ -205,3 +206,68 @@ def test_any_numbers_make_a_valid_message_with_or_without_orjson(rows: list[tupl
 
 def refuse_import(name: str) -> None:
     raise ImportError(name)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.tuples(*[coordinates | st.floats(-1e9, 1e9)] * 8), max_size=5),
+    st.lists(st.tuples(st.integers(0, 4), *[st.floats(width=32)] * 5), max_size=12),
+    st.booleans(),
+)
+def test_compiled_json_says_what_the_slow_twin_says(
+    rows: list[tuple[float, ...]], views: list[tuple[float, ...]], boxes: bool
+) -> None:
+    table = np.array(rows, np.float64).reshape(len(rows), 8)
+    views = sorted(view for view in views if view[0] < len(rows))
+    pixels = np.array(views, np.float64).reshape(len(views), 6)
+    of = replace(
+        people(len(rows), 0),
+        xy=table[:, :2],
+        velocity=table[:, 2:4],
+        cov=table[:, 4:7],
+        age_s=table[:, 7],
+        best_view=np.arange(-1, len(rows) - 1, dtype=np.int16),
+        state=np.arange(len(rows), dtype=np.uint8) % 3,
+        views=replace(
+            people(1, 4).views,
+            row=pixels[:, 0].astype(np.int32),
+            camera=np.arange(len(views), dtype=np.int16) % 4,
+            track_id=np.arange(len(views), dtype=np.int64) * 10**14 - 5,
+            xyxy=pixels[:, 1:5].astype(np.float32),
+            score=pixels[:, 5].astype(np.float32),
+        ),
+    )
+    fast = listing.as_json(of, tuple(json.dumps(name).encode() for name in CAMERAS), boxes=boxes)
+    slow = listing.as_list(of, CAMERAS, boxes=boxes)
+    largest = np.abs(np.nan_to_num(pixels[:, 1:], posinf=0, neginf=0)).max(initial=0)
+    if fast is None:
+        assert largest >= 0.99e12  # in units of 0.001
+    else:
+        assert json.loads(fast) == slow
+
+
+def test_numbers_too_large_for_fixed_point_go_the_slow_way() -> None:
+    of = people(2)
+    of.xy[0, 0] = -1e15
+    assert listing.as_json(of, (b'"c1"',), boxes=True) is None
+    assert read(tracks(of))["tracks"][0]["x"] == -1e15
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"state": np.array([0, 3], np.uint8)},
+        {"best_view": np.array([0, 4], np.int16)},
+        {"best_view": np.array([-2, 0], np.int16)},
+        {"age_s": np.zeros(3)},
+        {"cov": np.zeros((2, 2))},
+        {"views": replace(people(3, 2).views)},
+        {"views": replace(people(2, 1).views, camera=np.array([0, -1], np.int16))},
+        {"views": replace(people(2, 1).views, row=np.array([1, 0], np.int32))},
+        {"views": replace(people(2, 1).views, row=np.array([-1, 0], np.int32))},
+        {"views": replace(people(2, 1).views, score=np.zeros(1, np.float32))},
+    ],
+)
+def test_arrays_that_do_not_fit_together_are_refused(broken: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"different|does not exist|width"):
+        tracks(replace(people(2, 1), **broken))

@@ -15,6 +15,7 @@ from typing import Any
 
 from spoton_edge import __version__
 from spoton_edge.errors import ExitCode, MissingExtraError, SpotOnError
+from spoton_edge.evaluation import command as evaluation
 
 DEFAULT_ENDPOINT = "tcp://127.0.0.1:5591"
 
@@ -107,6 +108,8 @@ def parser() -> argparse.ArgumentParser:
     demo.add_argument("--realtime", action="store_true", help="by the clip's clock; default: as fast as possible")
     demo.add_argument("--out", type=Path, default=Path("demo-map.png"), metavar="PNG", help="default: %(default)s")
     _cache(demo)
+
+    evaluation.add_verbs(verbs)
     return top
 
 

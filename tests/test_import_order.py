@@ -47,7 +47,7 @@ LEVELS: list[set[str]] = [
         "tracklet_book",
     },
     {"pipeline"},
-    {"play", "service", "watch"},
+    {"evaluation", "play", "service", "watch"},
     {"demo_map"},
     {"demo"},
     {"cli"},
@@ -62,8 +62,8 @@ TOGETHER = [
 
 HEAVY = {
     "av": {"capture"},
-    "cv2": {"embedder"},
-    "matplotlib": {"demo_map"},
+    "cv2": {"embedder", "evaluation"},
+    "matplotlib": {"demo_map", "evaluation"},
     "onnx": {"graph_surgery"},
     "onnxruntime": {"engine"},
     "yaml": {"config"},

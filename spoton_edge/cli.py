@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from spoton_edge import __version__
+from spoton_edge import replay_verbs as replaying
 from spoton_edge.errors import ExitCode, MissingExtraError, SpotOnError
 from spoton_edge.evaluation import command as evaluation
 
@@ -109,6 +110,7 @@ def parser() -> argparse.ArgumentParser:
     demo.add_argument("--out", type=Path, default=Path("demo-map.png"), metavar="PNG", help="default: %(default)s")
     _cache(demo)
 
+    replaying.add_verbs(verbs)
     evaluation.add_verbs(verbs)
     return top
 

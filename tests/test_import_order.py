@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "spoton_edge"
 # Modules of a level may import modules of lower levels, and of their own only where `TOGETHER` says so.
 LEVELS: list[set[str]] = [
     {"spoton_edge", "errors", "types", "_ext"},
-    {"client", "feed", "messages"},
+    {"client", "feed", "messages", "tables"},
     {
         "config",
         "door",
@@ -28,6 +28,7 @@ LEVELS: list[set[str]] = [
         "metrics",
         "models",
         "pinned_files",
+        "recording",
         "transfers",
         "wire",
     },
@@ -47,9 +48,11 @@ LEVELS: list[set[str]] = [
         "tracklet_book",
     },
     {"pipeline"},
-    {"evaluation", "play", "service", "watch"},
+    {"assembly", "explain"},
+    {"evaluation", "play", "replay", "service", "watch"},
     {"demo_map"},
     {"demo"},
+    {"replay_verbs"},
     {"cli"},
     {"__main__"},
 ]

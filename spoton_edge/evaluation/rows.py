@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from spoton_edge import tables
 from spoton_edge.errors import UsageError
 from spoton_edge.types import F8, I8, Bool
 
@@ -76,7 +75,7 @@ def read_tracks(path: Path) -> Tracks:
 
 def _of_file(path: Path) -> Tracks:
     """A single file is known by its columns: x and y are ground, left, top, width and height a camera's boxes."""
-    line = next(_lines(path), (0, []))[1]
+    line = next(tables.lines(path), (0, []))[1]
     names = [cell.strip().lower() for cell in line]
     if "camera" in names:
         return Tracks(None, read_views(path))
@@ -88,14 +87,14 @@ def _of_file(path: Path) -> Tracks:
 
 def read_ground(path: Path) -> Rows:
     """Rows of `frame,id,x,y` in metres, with or without that header; more columns are ignored."""
-    table = _table(path, 4)
+    table, _ = tables.numbers(path, 4)
     return _rows(path, table[:, 0], table[:, 1], table[:, 2:4])
 
 
 def read_views(path: Path) -> dict[str, Rows]:
     """Boxes by camera from `frame,camera,id,track_id,x1,y1,x2,y2,score`, as `replay` writes it."""
     found: dict[str, list[list[float]]] = {}
-    lines = _lines(path)
+    lines = tables.lines(path)
     header = [cell.strip() for cell in next(lines, (0, []))[1]]
     try:
         places = [header.index(name) for name in ("frame", "camera", "id", "x1", "y1", "x2", "y2")]
@@ -105,9 +104,9 @@ def read_views(path: Path) -> dict[str, Rows]:
         if len(line) != len(header):
             raise UsageError(f"{path}:{number}: has {len(line)} columns, the header {len(header)}")
         cells = [line[place] for place in places]
-        found.setdefault(cells.pop(1), []).append([_number(path, number, cell) for cell in cells])
-    tables = {camera: np.array(rows) for camera, rows in sorted(found.items())}
-    return {camera: _rows(path, rows[:, 0], rows[:, 1], rows[:, 2:]) for camera, rows in tables.items()}
+        found.setdefault(cells.pop(1), []).append([tables.finite(path, number, cell) for cell in cells])
+    by_camera = {camera: np.array(rows) for camera, rows in sorted(found.items())}
+    return {camera: _rows(path, rows[:, 0], rows[:, 1], rows[:, 2:]) for camera, rows in by_camera.items()}
 
 
 def read_mot(path: Path) -> Rows:
@@ -115,7 +114,7 @@ def read_mot(path: Path) -> Rows:
 
     Truth of nine columns has a flag and a class in the seventh and eighth: only flagged pedestrians are scored.
     """
-    table = _table(path, 6)
+    table, _ = tables.numbers(path, 6)
     xyxy = np.hstack([table[:, 2:4], table[:, 2:4] + table[:, 4:6]])
     counts, distracts = np.ones(len(table), np.bool_), np.zeros(len(table), np.bool_)
     if table.shape[1] > 6:
@@ -143,43 +142,3 @@ def _rows(
         at = int(np.flatnonzero(twice)[0])
         raise UsageError(f"{path}: id {rows.identity[at]} occurs twice in frame {rows.frame[at]}; keep one of them")
     return rows
-
-
-def _table(path: Path, columns: int) -> F8:
-    """The numbers of a CSV file, f8 (N, C); a first line that is no numbers is its header."""
-    table: list[list[float]] = []
-    for index, (number, line) in enumerate(_lines(path)):
-        if index == 0 and not _is_number(line[0]):
-            continue
-        if len(line) < columns or (table and len(line) != len(table[0])):
-            raise UsageError(f"{path}:{number}: has {len(line)} columns, wants {len(table[0]) if table else columns}")
-        table.append([_number(path, number, cell) for cell in line])
-    return np.array(table, np.float64) if table else np.zeros((0, columns))
-
-
-def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Line numbers and cells of the lines that say something."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            for number, line in enumerate(csv.reader(file), 1):
-                cells = line[:-1] if line and not line[-1].strip() else line  # a comma at the end is no column
-                if cells and not cells[0].lstrip().startswith("#"):
-                    yield number, cells
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: is not a text file") from error
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
-
-
-def _number(path: Path, line: int, cell: str) -> float:
-    if not _is_number(cell) or not np.isfinite(float(cell)):
-        raise UsageError(f"{path}:{line}: {cell!r} is not a finite number")
-    return float(cell)

@@ -1,0 +1,58 @@
+"""CMC1 and CMC2 as the program takes them: a site file and a recording, made from `shared/data/cmc`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import yaml
+
+from spoton_edge import recording
+from spoton_edge.recording import CameraDetections
+from spoton_edge.types import F8
+
+SEQUENCES = ("CMC1", "CMC2")
+FRAME_RATE = 4.0
+CAMERAS = ("Cam_1", "Cam_2", "Cam_3", "Cam_4")
+SIZE = (1920, 1024)
+
+
+def truth(data: Path, sequence: str) -> Path:
+    """`frame,id,x,y` in metres."""
+    return data / "cmc" / "gt_ground" / f"{sequence}.csv"
+
+
+def projection(data: Path, number: int) -> F8:
+    """World metres -> pixel, (3, 4), of camera `number` from 1."""
+    with h5py.File(data / "cmc" / "calib" / f"cam{number}_cam_mat.mat") as file:
+        return np.array(file[f"cam{number}_cam_mat"]).T
+
+
+def write_site(data: Path, path: Path, **sections: object) -> Path:
+    """The site file of the room; everything is left at its default but the calibration. sections: more of the file."""
+    cameras = [
+        {
+            "name": name,
+            "source": f"{name}.mp4",  # never opened
+            "ground": {"projection": projection(data, number).tolist(), "image_size": list(SIZE)},
+        }
+        for number, name in enumerate(CAMERAS, 1)
+    ]
+    path.write_text(yaml.safe_dump({"site": "cmc", "cameras": cameras, **sections}))
+    return path
+
+
+def write_recording(data: Path, sequence: str, folder: Path, *, embeddings: bool = True) -> Path:
+    """The published FairMOT detections as a recording, with or without their vectors."""
+    folder.mkdir(parents=True, exist_ok=True)
+    cameras = {}
+    for name in CAMERAS:
+        with np.load(data / "cmc" / "det_fairmot" / sequence / f"{name}.npz") as file:
+            frames = {int(key) + 1: file[key].reshape(-1, 133) for key in file.files}
+        table = np.concatenate(list(frames.values())).astype(np.float32)
+        frame = np.repeat(list(frames), [len(rows) for rows in frames.values()]).astype(np.int64)
+        vectors = table[:, 5:] if embeddings else None
+        cameras[name] = CameraDetections(frame, table[:, :4], table[:, 4], vectors)
+    recording.write(folder, cameras, {"frame_rate": FRAME_RATE})
+    return folder

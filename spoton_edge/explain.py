@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from spoton_edge.types import Event
+from spoton_edge.types import Event, GlobalTracks
 
 DECISION = "decided"  # the kind of what an associator notes about an id and does not publish
 
@@ -14,10 +14,14 @@ class Chronicle:
 
     def __init__(self, ids: Iterable[int]) -> None:
         self.lives: dict[int, list[Event]] = {identity: [] for identity in ids}
-        self._noted: dict[int, Event] = {}
+        self._noted: dict[int, Event] = {}  # by id, the last decision taken in
+        self._views: dict[int, set[tuple[int, int]]] = {identity: set() for identity in self.lives}
 
-    def note(self, events: Sequence[Event], decisions: dict[int, Sequence[Event]]) -> None:
-        """Take in the events of one step, and for each id all decisions that are kept of it now, oldest first."""
+    def note(
+        self, captured_ns: int, tracks: GlobalTracks, events: Sequence[Event], decisions: Mapping[int, Sequence[Event]]
+    ) -> None:
+        """Take in one step: the people, what happened, and for each id the decisions kept of it now, oldest first."""
+        owner = tracks.global_id[tracks.views.row]
         for identity, life in self.lives.items():
             kept = decisions.get(identity, ())
             known = [index for index, event in enumerate(kept) if event is self._noted.get(identity)]
@@ -25,13 +29,25 @@ class Chronicle:
             if kept:
                 self._noted[identity] = kept[-1]
             told = [event for event in events if identity in (event.global_id, event.other)]
+            mine = owner == identity
+            views = set(zip(tracks.views.camera[mine].tolist(), tracks.views.track_id[mine].tolist(), strict=True))
+            # A view may have been taken before the person had an id: then no decision tells of it.
+            decided = {(event.camera, event.detail) for event in fresh}
+            quiet = [view for view in sorted(views - self._views[identity]) if (view[0], track(view[1])) not in decided]
+            fresh += [Event(DECISION, captured_ns, identity, camera=view[0], detail=track(view[1])) for view in quiet]
+            self._views[identity] |= views
             life += merge(fresh, told)
+
+
+def track(track_id: int) -> str:
+    """How a decision names the tracklet that it is about."""
+    return f"track {track_id}"
 
 
 def merge(decisions: Sequence[Event], events: Sequence[Event]) -> list[Event]:
     """Both in the order of time; a decision that was told as an event is told once."""
     told = {id(event.reason) for event in events if event.reason is not None}
-    life = [*(event for event in decisions if id(event.reason) not in told), *events]
+    life = [*events, *(event for event in decisions if event.reason is None or id(event.reason) not in told)]
     return sorted(life, key=lambda event: event.captured_ns)
 
 

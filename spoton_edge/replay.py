@@ -44,6 +44,10 @@ class Replay:
     ground: Ground
     associator: Associator
 
+    def captured_ns(self, frame: int) -> int:
+        """When a frame was captured, by its number alone."""
+        return round(frame * 1e9 / self.frame_rate)
+
     def steps(self) -> Iterator[tuple[int, Tracklets, GlobalTracks, list[Event]]]:
         """Every frame from the smallest to the largest number: its tracklets, the people and what happened."""
         feeds = [_Feed(camera) for camera in self.recording.cameras]
@@ -62,7 +66,7 @@ class Replay:
         batch = FrameBatch(
             camera=np.arange(len(feeds), dtype=np.int16),
             frame_id=np.full(len(feeds), frame, np.int64),
-            captured_ns=np.full(len(feeds), round(frame * 1e9 / self.frame_rate), np.int64),
+            captured_ns=np.full(len(feeds), self.captured_ns(frame), np.int64),
             images=[],
         )
         detections = Detections(
@@ -209,7 +213,8 @@ def run(
             write_rows(frame, tracklets, tracks, job.cameras, ground, views)
             ids.update(tracks.global_id.tolist())
             if chronicle is not None:
-                chronicle.note(events, {identity: job.associator.explain(identity) for identity in chronicle.lives})
+                decisions = {identity: job.associator.explain(identity) for identity in chronicle.lives}
+                chronicle.note(job.captured_ns(frame), tracks, events, decisions)
             if progress is not None:
                 progress(frame - recording.first + 1)
     return len(ids)

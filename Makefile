@@ -20,6 +20,8 @@ $(READY): $(SOURCES)
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=24' 'setuptools>=77' 'Cython>=3.1'
 	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[test]'
+	@# Without its requirements: they name the desktop's OpenCV, which would take the place of the headless one.
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'trackeval>=1.3'
 	@touch $@
 
 demo: $(READY)  ## Follow people across two cameras of a real clip; writes demo-map.png

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from spoton_edge import __version__
+from spoton_edge import replay_verbs as replaying
 from spoton_edge.errors import ExitCode, MissingExtraError, SpotOnError, UsageError
+from spoton_edge.evaluation import command as evaluation
 
 DEFAULT_ENDPOINT = "tcp://127.0.0.1:5591"
 
@@ -112,6 +114,9 @@ def parser() -> argparse.ArgumentParser:
     demo.add_argument("--realtime", action="store_true", help="by the clip's clock; default: as fast as possible")
     demo.add_argument("--out", type=Path, default=Path("demo-map.png"), metavar="PNG", help="default: %(default)s")
     _cache(demo)
+
+    replaying.add_verbs(verbs)
+    evaluation.add_verbs(verbs)
     return top
 
 

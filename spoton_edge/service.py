@@ -14,19 +14,16 @@ from pathlib import Path
 import numpy as np
 
 from spoton_edge import config, models
-from spoton_edge.association import Associator
+from spoton_edge.assembly import build_associator, build_plane, build_tracker, statistics_of
 from spoton_edge.capture import Capture, Format, Source
 from spoton_edge.detector import Detector
 from spoton_edge.embedder import Embedder, ReidNetwork, StripeHistogram
 from spoton_edge.engine import load_engine
-from spoton_edge.errors import ConfigError, ExitCode
-from spoton_edge.gallery import Appearance
-from spoton_edge.ground_plane import GroundPlane, Site, homography_from_points, homography_from_projection
-from spoton_edge.handoff import Link
+from spoton_edge.errors import ExitCode
+from spoton_edge.ground_plane import GroundPlane, Site
 from spoton_edge.metrics import StageTimer
 from spoton_edge.pipeline import STAGES, Pipeline
 from spoton_edge.publisher import Publisher
-from spoton_edge.tracker import Tracker
 from spoton_edge.types import (
     CameraDescription,
     LinkDescription,
@@ -162,8 +159,8 @@ def build_capture(site: config.Site, *, fast: bool) -> Capture:
 def build_pipeline(site: config.Site, capture: Capture, cache: Path) -> Pipeline:
     """Everything after the batch. The capture must be open, because its frames' sizes and rates are needed."""
     formats = capture.formats()
-    planes = [build_plane(index, camera, formats[index]) for index, camera in enumerate(site.cameras)]
-    appearance, statistics = build_appearance(site, cache)
+    planes = [build_plane(index, camera, formats[index].size) for index, camera in enumerate(site.cameras)]
+    appearance = build_appearance(site, cache)
     encoder = Encoder(
         site.site,
         site.box,
@@ -175,10 +172,10 @@ def build_pipeline(site: config.Site, capture: Capture, cache: Path) -> Pipeline
     detector = build_detector(site, cache)
     return Pipeline(
         detector=detector,
-        tracker=build_tracker(site, formats),
+        tracker=build_tracker(site, [frames.rate_hz or USUAL_RATE_HZ for frames in formats]),
         ground=Site(planes),
         embedder=Embedder(appearance),
-        associator=build_associator(site, planes, statistics),
+        associator=build_associator(site, planes, statistics_of(site)),
         encoder=encoder,
         publisher=Publisher(encoder, site.publish.bind, snapshot=site.publish.snapshot),
         timer=StageTimer(STAGES),
@@ -205,85 +202,23 @@ def build_detector(site: config.Site, cache: Path) -> Detector:
     )
 
 
-def build_appearance(site: config.Site, cache: Path) -> tuple[ReidNetwork | StripeHistogram, Appearance | None]:
-    """What describes people: the network of `reid.model`, or colour histograms; and how far its cosines can be trusted,
-    None where that is to be learned on the site."""
+def build_appearance(site: config.Site, cache: Path) -> ReidNetwork | StripeHistogram:
+    """What describes people: the network of `reid.model`, or colour histograms."""
     name = site.reid.model
     if name is None:
         log.info("appearance: colour histograms (no reid.model is set)")
-        return StripeHistogram(), None
+        return StripeHistogram()
     manifest = models.manifest_for(name, "reid")
     log.info("appearance: %s", name)
     assert manifest.input is not None
-    assert manifest.embedding is not None
     engine = load_engine(models.resolve(name, cache), backend=site.runtime.backend, threads=site.runtime.threads or 0)
-    network = ReidNetwork(
+    return ReidNetwork(
         engine,
         input_size=manifest.input.size,
         mean=manifest.input.mean,
         std=manifest.input.std,
         colour=manifest.input.colour,
         crops_per_batch=site.reid.crops_per_batch,
-    )
-    of_model = manifest.embedding
-    return network, Appearance(of_model.same_mean, of_model.same_std, of_model.different_mean, of_model.different_std)
-
-
-def build_tracker(site: config.Site, formats: Sequence[Format]) -> Tracker:
-    """One tracker for all cameras."""
-    numbers = site.tracker
-    return Tracker(
-        [frames.rate_hz or USUAL_RATE_HZ for frames in formats],
-        high_score=numbers.high_score,
-        low_score=numbers.low_score,
-        new_score=numbers.new_score,
-        match_limit=numbers.match_limit,
-        second_match_limit=numbers.second_match_limit,
-        new_match_limit=numbers.new_match_limit,
-        duplicate_limit=numbers.duplicate_distance,
-        buffer_s=numbers.buffer_s,
-        pascal_iou=not numbers.plain_iou,
-    )
-
-
-def build_plane(index: int, camera: config.Camera, frames: Format) -> GroundPlane | None:
-    """A camera's ground plane; None where it is not calibrated."""
-    ground = camera.ground
-    if ground is None:
-        log.warning("camera %s has no calibration: its people are tracked but have no place", camera.name)
-        return None
-    size = ground.image_size or frames.size
-    if size is None:
-        raise ConfigError(
-            [f"cameras[{index}].ground.image_size: is needed for a live source; give [width, height] of its picture"]
-        )
-    if ground.points is not None:
-        homography = homography_from_points(ground.points)
-    elif ground.projection is not None:
-        homography = homography_from_projection(ground.projection)
-    else:
-        homography = np.asarray(ground.homography, np.float64)
-    return GroundPlane(homography, size, camera.region, projection=ground.projection)
-
-
-def build_associator(
-    site: config.Site, planes: Sequence[GroundPlane | None], statistics: Appearance | None
-) -> Associator:
-    """The identities of the whole site."""
-    numbers = {camera.name: index for index, camera in enumerate(site.cameras)}
-    links = [
-        Link(numbers[camera.name], handoff.zone, numbers[handoff.to], handoff.travel_s, handoff.enter)
-        for camera in site.cameras
-        for handoff in camera.handoff
-    ]
-    return Associator(
-        planes,
-        links,
-        appearance=statistics,
-        max_speed_mps=site.identity.max_speed_mps,
-        forget_s=site.identity.forget_s,
-        crops_per_batch=site.reid.crops_per_batch,
-        refresh_s=site.reid.refresh_s,
     )
 
 

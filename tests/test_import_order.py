@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "spoton_edge"
 # Modules of a level may import modules of lower levels, and of their own only where `TOGETHER` says so.
 LEVELS: list[set[str]] = [
     {"spoton_edge", "errors", "types", "_ext"},
-    {"client", "feed", "messages"},
+    {"client", "feed", "messages", "tables"},
     {
         "codecs",
         "config",
@@ -30,6 +30,7 @@ LEVELS: list[set[str]] = [
         "models",
         "people",
         "pinned_files",
+        "recording",
         "transfers",
         "wire",
     },
@@ -49,9 +50,11 @@ LEVELS: list[set[str]] = [
         "tracklet_book",
     },
     {"pipeline"},
-    {"play", "service", "watch"},
+    {"assembly", "explain"},
+    {"evaluation", "play", "replay", "service", "watch"},
     {"demo_map"},
     {"demo"},
+    {"replay_verbs"},
     {"cli"},
     {"__main__"},
 ]
@@ -65,8 +68,8 @@ TOGETHER = [
 
 HEAVY = {
     "av": {"capture"},
-    "cv2": {"embedder"},
-    "matplotlib": {"demo_map"},
+    "cv2": {"embedder", "evaluation"},
+    "matplotlib": {"demo_map", "evaluation"},
     "onnx": {"graph_surgery"},
     "onnxruntime": {"engine"},
     "yaml": {"config"},

@@ -1,0 +1,85 @@
+"""Stages built from the config that need neither pixels nor a network: what the daemon and replay have in common."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+
+from spoton_edge import config, models
+from spoton_edge.association import Associator
+from spoton_edge.errors import ConfigError
+from spoton_edge.gallery import Appearance
+from spoton_edge.ground_plane import GroundPlane, homography_from_points, homography_from_projection
+from spoton_edge.handoff import Link
+from spoton_edge.tracker import Tracker
+
+log = logging.getLogger(__name__)
+
+
+def build_tracker(site: config.Site, rates_hz: Sequence[float]) -> Tracker:
+    """One tracker for all cameras; rates_hz: how many frames each gives in a second."""
+    numbers = site.tracker
+    return Tracker(
+        rates_hz,
+        high_score=numbers.high_score,
+        low_score=numbers.low_score,
+        new_score=numbers.new_score,
+        match_limit=numbers.match_limit,
+        second_match_limit=numbers.second_match_limit,
+        new_match_limit=numbers.new_match_limit,
+        duplicate_limit=numbers.duplicate_distance,
+        buffer_s=numbers.buffer_s,
+        pascal_iou=not numbers.plain_iou,
+    )
+
+
+def build_plane(index: int, camera: config.Camera, picture: tuple[int, int] | None) -> GroundPlane | None:
+    """A camera's ground plane; None where it is not calibrated. picture: width, height in px, where they are known."""
+    ground = camera.ground
+    if ground is None:
+        log.warning("camera %s has no calibration: its people are tracked but have no place", camera.name)
+        return None
+    size = ground.image_size or picture
+    if size is None:
+        raise ConfigError(
+            [f"cameras[{index}].ground.image_size: is needed for a live source; give [width, height] of its picture"]
+        )
+    if ground.points is not None:
+        homography = homography_from_points(ground.points)
+    elif ground.projection is not None:
+        homography = homography_from_projection(ground.projection)
+    else:
+        homography = np.asarray(ground.homography, np.float64)
+    return GroundPlane(homography, size, camera.region, projection=ground.projection)
+
+
+def build_associator(
+    site: config.Site, planes: Sequence[GroundPlane | None], statistics: Appearance | None
+) -> Associator:
+    """The identities of the whole site."""
+    numbers = {camera.name: index for index, camera in enumerate(site.cameras)}
+    links = [
+        Link(numbers[camera.name], handoff.zone, numbers[handoff.to], handoff.travel_s, handoff.enter)
+        for camera in site.cameras
+        for handoff in camera.handoff
+    ]
+    return Associator(
+        planes,
+        links,
+        appearance=statistics,
+        max_speed_mps=site.identity.max_speed_mps,
+        forget_s=site.identity.forget_s,
+        crops_per_batch=site.reid.crops_per_batch,
+        refresh_s=site.reid.refresh_s,
+    )
+
+
+def statistics_of(site: config.Site) -> Appearance | None:
+    """How far the cosines of `reid.model` can be trusted; None where that is to be learned on the site."""
+    if site.reid.model is None:
+        return None
+    of_model = models.manifest_for(site.reid.model, "reid").embedding
+    assert of_model is not None
+    return Appearance(of_model.same_mean, of_model.same_std, of_model.different_mean, of_model.different_std)

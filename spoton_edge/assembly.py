@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -56,9 +56,12 @@ def build_plane(index: int, camera: config.Camera, picture: tuple[int, int] | No
 
 
 def build_associator(
-    site: config.Site, planes: Sequence[GroundPlane | None], statistics: Appearance | None
+    site: config.Site,
+    planes: Sequence[GroundPlane | None],
+    statistics: Appearance | None,
+    next_id: Callable[[], int] | None = None,
 ) -> Associator:
-    """The identities of the whole site."""
+    """The identities of the whole site; next_id: gives new ids, default: counting from 1."""
     numbers = {camera.name: index for index, camera in enumerate(site.cameras)}
     links = [
         Link(numbers[camera.name], handoff.zone, numbers[handoff.to], handoff.travel_s, handoff.enter)
@@ -73,6 +76,7 @@ def build_associator(
         forget_s=site.identity.forget_s,
         crops_per_batch=site.reid.crops_per_batch,
         refresh_s=site.reid.refresh_s,
+        next_id=next_id,
     )
 
 

@@ -20,6 +20,9 @@ from spoton_edge.evaluation import command as evaluation
 
 DEFAULT_ENDPOINT = "tcp://127.0.0.1:5591"
 
+MESSAGES = """Messages are what subscribers read: `watch --json` records them, `play` publishes a recording. Detections are
+what the detector found before anybody had an id: `replay` runs a site's tracking and identities on a recording of those."""
+
 EPILOG = """\
 exit codes:
   0  done, or stopped by a signal
@@ -71,6 +74,13 @@ def parser() -> argparse.ArgumentParser:
     _site(run)
     _cache(run)
     run.add_argument(
+        "--state",
+        type=Path,
+        metavar="DIR",
+        help="where the ids that were given are noted; default: $STATE_DIRECTORY, as root /var/lib/spoton-edge, "
+        "else ~/.local/state/spoton-edge",
+    )
+    run.add_argument(
         "--fast",
         action="store_true",
         help="take video files as fast as they can be computed, every frame once; default: by their own clock",
@@ -106,9 +116,40 @@ def parser() -> argparse.ArgumentParser:
     where.add_argument("name", help="a name of `spoton-edge models list`")
     _cache(where)
 
-    watch = _verb(verbs, "watch", _watch, "Show the people on a site as they are published")
+    watch = _verb(verbs, "watch", _watch, "Show the people on a site as they are published", MESSAGES)
     watch.add_argument("endpoint", nargs="?", default=DEFAULT_ENDPOINT, help="default: %(default)s")
     watch.add_argument("--json", action="store_true", help="one message a line instead of the table; a recording")
+    watch.add_argument("--snapshot", metavar="ENDPOINT", help="default: the next port")
+    watch.add_argument("--key", type=Path, metavar="FILE", help="this subscriber's key, of an encrypted endpoint")
+
+    play = _verb(verbs, "play", _play, "Publish a recording of messages once more, at its pace", MESSAGES)
+    play.add_argument("file", metavar="FILE", help="what `watch --json` printed; - is standard input")
+    play.add_argument(
+        "--bind", action="append", metavar="ENDPOINT", help=f"default: {DEFAULT_ENDPOINT}; may be repeated"
+    )
+    play.add_argument("--snapshot", default="tcp://127.0.0.1:5592", metavar="ENDPOINT", help="default: %(default)s")
+    play.add_argument("--speed", type=float, default=1.0, metavar="N", help="2 is twice as fast")
+    play.add_argument("--wait-for-subscriber", type=float, default=0.0, metavar="SECONDS", help="as of `run`")
+
+    status = _verb(verbs, "status", _status, "Say how a running daemon fares")
+    _control(status)
+    status.add_argument("--json", action="store_true", help="everything, as JSON")
+    reload = _verb(verbs, "reload", _reload, "Have a running daemon read its config again; fails if that is faulty")
+    _control(reload)
+    explain = _verb(verbs, "explain", _explain, "Say why a person has its id: gate, distance, cosine, margin")
+    explain.add_argument("id", type=int, help="the id")
+    _control(explain)
+
+    keys = _verb(verbs, "keys", None, "Say who may subscribe to encrypted endpoints (publish.keys)")
+    key_verbs = keys.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    new = _verb(key_verbs, "new", _keys_new, "Let a subscriber in: writes its key file, to be given to it")
+    revoke = _verb(key_verbs, "revoke", _keys_revoke, "Shut a subscriber out, from the next reload on")
+    known = _verb(key_verbs, "list", _keys_list, "Show who may connect")
+    for verb in (new, revoke, known):
+        verb.add_argument("folder", type=Path, metavar="FOLDER", help="as publish.keys names it")
+    for verb in (new, revoke):
+        verb.add_argument("name", help="of the subscriber")
+    new.add_argument("--out", type=Path, metavar="FILE", help="default: NAME.key here")
 
     demo = _verb(verbs, "demo", _demo, "Follow people across two cameras of a real clip and draw their ways")
     demo.add_argument("--realtime", action="store_true", help="by the clip's clock; default: as fast as possible")
@@ -120,8 +161,10 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def _verb(verbs: Any, name: str, run: Callable[[argparse.Namespace], int] | None, text: str) -> argparse.ArgumentParser:
-    verb: argparse.ArgumentParser = verbs.add_parser(name, help=text, description=text + ".")
+def _verb(
+    verbs: Any, name: str, run: Callable[[argparse.Namespace], int] | None, text: str, more: str = ""
+) -> argparse.ArgumentParser:
+    verb: argparse.ArgumentParser = verbs.add_parser(name, help=text, description=text + ".", epilog=more)
     if run:
         verb.set_defaults(run=run)
     return verb
@@ -141,6 +184,18 @@ def _cache(verb: argparse.ArgumentParser) -> None:
     )
 
 
+def _control(verb: argparse.ArgumentParser) -> None:
+    where = verb.add_mutually_exclusive_group()
+    where.add_argument("--site", metavar="NAME", help="name of the site; default: the only daemon that runs here")
+    where.add_argument("--control", metavar="ENDPOINT", help="as runtime.control names it")
+
+
+def _endpoint(options: argparse.Namespace) -> str:
+    from spoton_edge import control
+
+    return str(options.control or control.find(options.site))
+
+
 def _part(module: str, extra: str) -> Any:
     """A module of this package whose dependencies are optional."""
     try:
@@ -154,9 +209,10 @@ def _part(module: str, extra: str) -> Any:
 def _run(options: argparse.Namespace) -> int:
     from spoton_edge import config, models
 
-    site = config.load(options.site)
+    config.load(options.site)  # what is wrong with it is told even where an extra is missing
     service = _part("service", "cpu")
-    daemon = service.Service(site, cache=models.cache_dir(options.cache), fast=options.fast)
+    cache, state = models.cache_dir(options.cache), options.state or service.state_dir()
+    daemon = service.Service(options.site, cache=cache, state=state, fast=options.fast)
     code: int = daemon.run(wait_for_subscriber_s=options.wait_for_subscriber)
     return code
 
@@ -217,8 +273,60 @@ def _models_path(options: argparse.Namespace) -> int:
 
 
 def _watch(options: argparse.Namespace) -> int:
-    code: int = _part("watch", "edge").run(options.endpoint, as_json=options.json)
+    code: int = _part("watch", "edge").run(
+        options.endpoint, as_json=options.json, snapshot=options.snapshot, key=options.key
+    )
     return code
+
+
+def _play(options: argparse.Namespace) -> int:
+    from spoton_edge import play
+
+    bind = options.bind or [DEFAULT_ENDPOINT]
+    wait_s = options.wait_for_subscriber
+    return play.run(
+        options.file, bind=bind, snapshot=options.snapshot, speed=options.speed, wait_for_subscriber_s=wait_s
+    )
+
+
+def _status(options: argparse.Namespace) -> int:
+    from spoton_edge import control
+
+    return control.status(_endpoint(options), as_json=options.json)
+
+
+def _reload(options: argparse.Namespace) -> int:
+    from spoton_edge import control
+
+    return control.reload(_endpoint(options))
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from spoton_edge import control
+
+    return control.explain(_endpoint(options), options.id)
+
+
+def _keys_new(options: argparse.Namespace) -> int:
+    from spoton_edge import keys
+
+    print(keys.new(options.folder, options.name, options.out))
+    return ExitCode.STOPPED
+
+
+def _keys_revoke(options: argparse.Namespace) -> int:
+    from spoton_edge import keys
+
+    keys.revoke(options.folder, options.name)
+    return ExitCode.STOPPED
+
+
+def _keys_list(options: argparse.Namespace) -> int:
+    from spoton_edge import keys
+
+    for name, public in keys.listing(options.folder):
+        print(f"{name:24} {public}")
+    return ExitCode.STOPPED
 
 
 def _demo(options: argparse.Namespace) -> int:

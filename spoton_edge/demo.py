@@ -147,7 +147,7 @@ def write_site(scratch: Path) -> config.Site:
 def daemon(scratch: Path, cache: Path, *, realtime: bool) -> Iterator[subprocess.Popen[bytes]]:
     """The daemon as a process; stopped at the end, whatever happens."""
     command = [sys.executable, "-m", "spoton_edge", "--log-level", "warning", "run", str(scratch / "site.yaml")]
-    command += ["--cache", str(cache), "--wait-for-subscriber", str(START_S)]
+    command += ["--cache", str(cache), "--state", str(scratch), "--wait-for-subscriber", str(START_S)]
     with (scratch / "daemon.log").open("wb") as log:
         process = subprocess.Popen(command + ([] if realtime else ["--fast"]), stderr=log)
     try:

@@ -79,3 +79,7 @@ class StateError(SpotOnError):
     """A state file that cannot be kept."""
 
     exit_code = ExitCode.MISSING
+
+
+class NotReadyError(SpotOnError):
+    """The daemon cannot answer now; it may in a moment."""

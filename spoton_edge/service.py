@@ -2,37 +2,38 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
+import os
+import queue
 import secrets
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from pydantic import BaseModel
 
-from spoton_edge import config, models
+from spoton_edge import config, explain, keys, models
 from spoton_edge.assembly import build_associator, build_plane, build_tracker, statistics_of
-from spoton_edge.capture import Capture, Format, Source
+from spoton_edge.capture import Capture, Source
+from spoton_edge.control import FOLDER, ControlServer, Handler
+from spoton_edge.description import describe
 from spoton_edge.detector import Detector
 from spoton_edge.embedder import Embedder, ReidNetwork, StripeHistogram
 from spoton_edge.engine import load_engine
-from spoton_edge.errors import ExitCode
-from spoton_edge.ground_plane import GroundPlane, Site
+from spoton_edge.errors import ExitCode, NotReadyError, PublishError, SpotOnError, StateError, UsageError
+from spoton_edge.ground_plane import Site
+from spoton_edge.ids import Ids
 from spoton_edge.metrics import StageTimer
 from spoton_edge.pipeline import STAGES, Pipeline
 from spoton_edge.publisher import Publisher
-from spoton_edge.types import (
-    CameraDescription,
-    LinkDescription,
-    MapDescription,
-    Polygon,
-    SiteDescription,
-    Status,
-    TrackState,
-)
+from spoton_edge.types import Status, TrackState
 from spoton_edge.wire import Encoder
 
 log = logging.getLogger(__name__)
@@ -40,48 +41,74 @@ log = logging.getLogger(__name__)
 STATUS_S = 1.0
 IDLE_S = 0.1  # how long the loop waits for a batch before it looks at the clock and the signals
 USUAL_RATE_HZ = 15.0  # of a camera that is not yet known
+ANSWER_S = 10.0  # a question to the loop waits no longer
+SERVICE_STATE = Path("/var/lib/spoton-edge")
 
 
 class Service:
     """One site's daemon, from config to published tracks. `run` once."""
 
-    def __init__(self, site: config.Site, *, cache: Path, fast: bool = False) -> None:
+    def __init__(self, path: Path, *, cache: Path, state: Path, fast: bool = False) -> None:
         """Build everything; nothing runs yet, but endpoints are bound and recordings are open.
 
-        cache: folder of models; fast: take recordings as fast as possible, every frame once. Raises SpotOnError of the
-        kind that tells what is wrong: a missing model, an endpoint in use, a source that cannot be read.
+        path: the site's file; cache: folder of models; state: folder of what outlives the process; fast: take
+        recordings as fast as possible, every frame once. Raises SpotOnError of the kind that tells what is wrong: a
+        faulty config, a missing model, an endpoint in use, a source that cannot be read.
         """
-        self._site = site
+        self._path = path
+        self._site = site = config.load(path)
         self._stop = threading.Event()
-        self.capture = build_capture(site, fast=fast)
-        self.capture.open()
-        try:
-            self.pipeline = build_pipeline(site, self.capture, cache)
-        except BaseException:
-            self.capture.stop()
-            raise
+        self._reload_asked = threading.Event()
+        self._tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
+        self._status: Status | None = None
+        with ExitStack() as undo:
+            self.capture = build_capture(site, fast=fast)
+            undo.callback(self.capture.stop)
+            self.capture.open()
+            ids = Ids(ids_file(state, site.site))
+            undo.callback(ids.close)
+            self.pipeline = build_pipeline(site, self.capture, cache, ids.take)
+            undo.callback(self.pipeline.publisher.close)
+            self._control = build_control(site, {"status": self.status, "explain": self.explain, "reload": self.reload})
+            if self._control:
+                undo.callback(self._control.close)
+            self._undo = undo.pop_all()
 
     def run(self, *, wait_for_subscriber_s: float = 0.0) -> ExitCode:
-        """Run until the recordings end or a signal (SIGTERM, SIGINT) or `stop` comes. A recording that breaks off is
-        used as far as it goes; the exit code then says that it was not whole."""
+        """Run until the recordings end or a signal (SIGTERM, SIGINT) or `stop` comes; SIGHUP reloads. A recording that
+        breaks off is used as far as it goes; the exit code then says that it was not whole."""
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: self.stop())
+            signal.signal(signal.SIGHUP, lambda *_: self._reload_asked.set())
         publisher, encoder = self.pipeline.publisher, self.pipeline.encoder
-        try:
+        with self._undo:
             log.info("publishing on %s", ", ".join(publisher.endpoints))
-            publisher.publish(encoder.site(describe(self._site, self.capture.formats(), self.pipeline.ground.planes)))
+            sizes = [frames.size for frames in self.capture.formats()]
+            publisher.publish(encoder.site(describe(self._site, sizes, self.pipeline.ground.planes)))
             self._await_subscriber(wait_for_subscriber_s)
             self.capture.start()
             self._loop()
-        finally:
-            self.capture.stop()
-            publisher.close()
         return ExitCode.UNEXPECTED if self.capture.broke_off else ExitCode.STOPPED
 
     def stop(self) -> None:
         """Ask the loop to end after the batch in hand; from any thread or signal handler."""
         self._stop.set()
+
+    def status(self) -> dict[str, Any]:
+        """How the daemon fares, as in the `status` message. From any thread."""
+        if self._status is None:
+            raise NotReadyError("the daemon is starting; ask again in a moment")
+        return asdict(self._status)
+
+    def explain(self, id: int) -> list[str]:  # noqa: A002  the name that callers of the control socket write
+        """Why a person has its id, a line for each decision. From any thread but the loop's."""
+        return self._in_loop(lambda: self._explain(id))
+
+    def reload(self) -> list[str]:
+        """Read the config again; what changed, a line each. A faulty one is refused whole. From any thread but the
+        loop's."""
+        return self._in_loop(self._reload)
 
     def _loop(self) -> None:
         rate = RateMeter()
@@ -97,14 +124,15 @@ class Service:
             for event in self.capture.events():
                 self.pipeline.publisher.publish(self.pipeline.encoder.event(event))
             if time.monotonic() >= next_status:
-                next_status += STATUS_S
+                next_status = time.monotonic() + STATUS_S
                 self._publish_status(rate, people)
+            self._answer()
         self._publish_status(rate, people)
 
     def _publish_status(self, rate: RateMeter, people: int) -> None:
         pipeline = self.pipeline
-        status = Status(self.capture.status(), pipeline.batches, rate.hz(), people, pipeline.timer.summary())
-        pipeline.publisher.publish(pipeline.encoder.status(status, pipeline.publisher.delivery()))
+        self._status = Status(self.capture.status(), pipeline.batches, rate.hz(), people, pipeline.timer.summary())
+        pipeline.publisher.publish(pipeline.encoder.status(self._status, pipeline.publisher.delivery()))
 
     def _await_subscriber(self, limit_s: float) -> None:
         deadline = time.monotonic() + limit_s
@@ -112,6 +140,59 @@ class Service:
             if self.pipeline.publisher.delivery().subscriptions:
                 return
             self._stop.wait(0.02)
+
+    def _in_loop(self, work: Callable[[], list[str]]) -> list[str]:
+        """Have the loop do something between two batches, where nothing else touches the stages."""
+        task = Task(work, Future())
+        self._tasks.put(task)
+        try:
+            return task.answer.result(timeout=ANSWER_S)
+        except TimeoutError:
+            raise NotReadyError("the daemon is busy; ask again in a moment") from None
+
+    def _answer(self) -> None:
+        if self._reload_asked.is_set():
+            self._reload_asked.clear()
+            self._reload_and_log()
+        while not self._tasks.empty():
+            task = self._tasks.get()
+            try:
+                task.answer.set_result(task.work())
+            except SpotOnError as error:
+                task.answer.set_exception(error)
+
+    def _explain(self, identity: int) -> list[str]:
+        decisions = self.pipeline.associator.explain(identity)
+        if not decisions:
+            raise UsageError(f"there is no person {identity}")
+        now = self.capture.now_ns()
+        ago = {event.captured_ns: f"{(now - event.captured_ns) / 1e9:.1f} s ago" for event in decisions}
+        return explain.life(identity, decisions, [camera.name for camera in self._site.cameras], ago)
+
+    def _reload(self) -> list[str]:
+        site = config.load(self._path)
+        lines = [f"{key}: changed; takes effect on restart" for key in changed_keys(self._site, site)]
+        if self._site.publish.keys is not None:
+            self.pipeline.publisher.admit(keys.load(Path(self._site.publish.keys)))
+            lines.append("publish.keys: read again")
+        self.capture.retry()
+        return lines
+
+    def _reload_and_log(self) -> None:
+        try:
+            for line in self._reload():
+                log.info("reload: %s", line)
+        except SpotOnError as error:
+            for line in str(error).splitlines():
+                log.error("reload refused, the config stays as it was: %s", line)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Work for the loop, and where its answer goes."""
+
+    work: Callable[[], list[str]]
+    answer: Future[list[str]]
 
 
 class RateMeter:
@@ -156,8 +237,9 @@ def build_capture(site: config.Site, *, fast: bool) -> Capture:
     )
 
 
-def build_pipeline(site: config.Site, capture: Capture, cache: Path) -> Pipeline:
-    """Everything after the batch. The capture must be open, because its frames' sizes and rates are needed."""
+def build_pipeline(site: config.Site, capture: Capture, cache: Path, next_id: Callable[[], int]) -> Pipeline:
+    """Everything after the batch. The capture must be open, because its frames' sizes and rates are needed; next_id:
+    gives ids that were never given before."""
     formats = capture.formats()
     planes = [build_plane(index, camera, formats[index].size) for index, camera in enumerate(site.cameras)]
     appearance = build_appearance(site, cache)
@@ -175,9 +257,15 @@ def build_pipeline(site: config.Site, capture: Capture, cache: Path) -> Pipeline
         tracker=build_tracker(site, [frames.rate_hz or USUAL_RATE_HZ for frames in formats]),
         ground=Site(planes),
         embedder=Embedder(appearance),
-        associator=build_associator(site, planes, statistics_of(site)),
+        associator=build_associator(site, planes, statistics_of(site), next_id),
         encoder=encoder,
-        publisher=Publisher(encoder, site.publish.bind, snapshot=site.publish.snapshot),
+        publisher=Publisher(
+            encoder,
+            site.publish.bind,
+            snapshot=site.publish.snapshot,
+            picture=Path(site.ground.map).read_bytes() if site.ground.map else None,
+            keys=keys.load(Path(site.publish.keys)) if site.publish.keys else None,
+        ),
         timer=StageTimer(STAGES),
         detect_every=site.detector.every,
     )
@@ -222,49 +310,49 @@ def build_appearance(site: config.Site, cache: Path) -> ReidNetwork | StripeHist
     )
 
 
-def describe(site: config.Site, formats: Sequence[Format], planes: Sequence[GroundPlane | None]) -> SiteDescription:
-    """What subscribers need to draw the site."""
-    floor = site.ground
-    zones: dict[str, dict[str, Polygon]] = {camera.name: {} for camera in site.cameras}
-    sizes = {
-        camera.name: plane.image_size if plane else frames.size
-        for camera, frames, plane in zip(site.cameras, formats, planes, strict=True)
-    }
-    links = []
-    for camera in site.cameras:
-        for handoff in camera.handoff:
-            zone = name_zone(handoff.zone, sizes[camera.name], zones[camera.name])
-            enter = name_zone(handoff.enter, sizes[handoff.to], zones[handoff.to])
-            links.append(LinkDescription(camera.name, handoff.to, handoff.travel_s, zone, enter))
-    cameras = [
-        CameraDescription(
-            camera.name,
-            sizes[camera.name],
-            plane.homography if plane else None,
-            plane.footprint().tolist() if plane else (),
-            zones[camera.name],
-        )
-        for camera, plane in zip(site.cameras, planes, strict=True)
-    ]
-    picture = hashlib.sha256(Path(floor.map).read_bytes()).hexdigest() if floor.map else None
-    return SiteDescription(cameras, links, MapDescription(floor.pixels_per_metre, floor.origin_px, floor.axes, picture))
+def build_control(site: config.Site, handlers: Mapping[str, Handler]) -> ControlServer | None:
+    """The control socket; None where the usual one cannot be had and no other is named: then nobody can ask."""
+    if site.runtime.control != "auto":
+        return ControlServer(site.runtime.control, handlers)
+    try:
+        return ControlServer(f"ipc://{FOLDER}/{site.site}.sock", handlers)
+    except PublishError as error:
+        log.warning("no control socket, `spoton-edge status` will not work: %s", error)
+        return None
 
 
-def name_zone(zone: str | Polygon | None, size: tuple[int, int] | None, zones: dict[str, Polygon]) -> str | None:
-    """The name under which a zone of a handoff, a quadrant or a polygon in px, stands in its camera's `zones`; adds it
-    where it is new. None: there is no zone, or a quadrant of a picture whose size is not known."""
-    if zone is None:
-        return None
-    if not isinstance(zone, str):
-        corners = [(float(u), float(v)) for u, v in zone]
-        known = next((name for name, polygon in zones.items() if polygon == corners), None)
-        name = known or f"zone_{len(zones) + 1}"
-    elif size is None:
-        return None
-    else:
-        width, height = size[0] / 2, size[1] / 2
-        left, top = width * ("right" in zone), height * ("lower" in zone)
-        corners = [(left, top), (left + width, top), (left + width, top + height), (left, top + height)]
-        name = zone
-    zones[name] = corners
-    return name
+def state_dir(environment: Mapping[str, str] = os.environ) -> Path:
+    """The folder of what outlives the process: $STATE_DIRECTORY (systemd's), as root the service's, else the user's."""
+    if given := environment.get("STATE_DIRECTORY"):
+        return Path(given.split(":")[0])
+    if os.geteuid() == 0:
+        return SERVICE_STATE
+    own = environment.get("XDG_STATE_HOME", "")
+    return (Path(own) if own.startswith("/") else Path.home() / ".local" / "state") / "spoton-edge"
+
+
+def ids_file(state: Path, site: str) -> Path:
+    """Where a site's reserved ids stand; makes the folder."""
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StateError(f"{state}: cannot be made ({error.strerror}); give another --state DIR") from None
+    return state / f"{site}.ids.json"
+
+
+def changed_keys(before: config.Site, after: config.Site) -> list[str]:
+    """The keys of sections and cameras whose values differ, as the site file spells them."""
+    keys = []
+    cameras = {camera.name: camera for camera in before.cameras}
+    for name in type(before).model_fields:
+        if name == "cameras":
+            keys += [f"cameras ({camera.name})" for camera in after.cameras if cameras.pop(camera.name, None) != camera]
+            keys += [f"cameras ({name})" for name in cameras]
+        elif isinstance(section := getattr(before, name), BaseModel):
+            other = getattr(after, name)
+            keys += [
+                f"{name}.{key}" for key in type(section).model_fields if getattr(section, key) != getattr(other, key)
+            ]
+        elif section != getattr(after, name):
+            keys.append(name)
+    return keys

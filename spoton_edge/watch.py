@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from spoton_edge.client import Message, Missed, Status, Subscriber, Tracks
@@ -25,6 +26,7 @@ def run(
     *,
     as_json: bool = False,
     snapshot: str | None = None,
+    key: Path | None = None,
     output: IO[str] | None = None,
 ) -> int:
     """Shows what an endpoint publishes until interrupted or until nobody reads the output; returns the exit code.
@@ -33,20 +35,21 @@ def run(
         endpoint: of a daemon's messages.
         as_json: print one message a line, as it came: the output is a recording that `play` plays.
         snapshot: the snapshot endpoint, where it is not the next port.
+        key: this subscriber's key file, where the endpoint is encrypted.
         output: default: standard output.
     """
     output = output or sys.stdout
     show = _print_lines if as_json else _show_table
     try:
-        with Subscriber(endpoint, snapshot=snapshot) as subscriber:
+        with Subscriber(endpoint, snapshot=snapshot, key=key) as subscriber:
             show(subscriber, output)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
     except KeyboardInterrupt:
         pass
     except BrokenPipeError:
         # Python flushes standard output once more at exit; that must not fail too.
         os.dup2(os.open(os.devnull, os.O_WRONLY), output.fileno())
+    except (ValueError, OSError) as error:
+        raise UsageError(str(error)) from None
     return 0
 
 

@@ -1,10 +1,12 @@
 """Every mistake of a user is a line and an exit code: the command line as a process."""
 
 import json
+import os
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -21,7 +23,9 @@ ROOT = Path(__file__).parents[1]
 def spoton(*arguments: str | Path, cache: Path | None = None) -> subprocess.CompletedProcess[str]:
     options = ["--cache", str(cache)] if cache else []
     command = [sys.executable, "-m", "spoton_edge", *map(str, arguments), *options]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    with tempfile.TemporaryDirectory() as state:
+        environment = os.environ | {"STATE_DIRECTORY": state}
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment)
 
 
 def only_error(result: subprocess.CompletedProcess[str]) -> str:

@@ -257,7 +257,7 @@ CASES = {
     "an address open to the network": (
         "publish:\n  bind:\n    - ipc:///tmp/x\n    - tcp://0.0.0.0:5591",
         "6: publish.bind[1]: 'tcp://0.0.0.0:5591' can be reached by other machines, unencrypted and by anyone; bind "
-        "to 127.0.0.1 or ipc://, or set publish.insecure: true",
+        "to 127.0.0.1 or ipc://, name publish.keys, or set publish.insecure: true",
     ),
     "one endpoint for two things": (
         "publish:\n  snapshot: tcp://127.0.0.1:7\n  bind: [tcp://127.0.0.1:7]",

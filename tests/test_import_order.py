@@ -50,7 +50,7 @@ LEVELS: list[set[str]] = [
         "tracklet_book",
     },
     {"pipeline"},
-    {"assembly", "explain"},
+    {"assembly", "description", "explain"},
     {"evaluation", "play", "replay", "service", "watch"},
     {"demo_map"},
     {"demo"},

@@ -98,7 +98,7 @@ def _missing_files(data: dict[str, Any]) -> Iterator[Problem]:
     for loc, value in _paths(data):
         images = loc[-1] == "source" and source_kind(value) == "images"
         wanted = Path(value).parent if images else Path(value)
-        kind, mode = ("folder", stat.S_ISDIR) if images else ("file", stat.S_ISREG)
+        kind, mode = ("folder", stat.S_ISDIR) if images or loc[-1] == "keys" else ("file", stat.S_ISREG)
         try:
             if not mode(wanted.stat().st_mode):
                 yield Problem(loc, f"is not a {kind}: {wanted}; correct the path")
@@ -118,5 +118,5 @@ def _paths(data: dict[str, Any]) -> Iterator[tuple[Loc, str]]:
             yield loc, source
     for key in ("detector.model", "reid.model"):
         yield from ((loc, model) for loc, model in places(data, key) if isinstance(model, str) and is_path(model))
-    for key in ("ground.map", "cameras[].ground.file"):
+    for key in ("ground.map", "cameras[].ground.file", "publish.keys"):
         yield from ((loc, value) for loc, value in places(data, key) if isinstance(value, str) and value)

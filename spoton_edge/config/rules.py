@@ -65,12 +65,14 @@ def _whole(value: Any, count: int) -> bool:
 def _exposed_endpoints(data: dict[str, Any]) -> Iterator[Problem]:
     if any(value in (True, "yes", "on") for _, value in places(data, "publish.insecure")):
         return
+    if any(value is not None for _, value in places(data, "publish.keys")):
+        return
     for loc, endpoint in _endpoints(data):
         if not is_local(endpoint):
             yield Problem(
                 loc,
                 f"'{endpoint}' can be reached by other machines, unencrypted and by anyone; "
-                "bind to 127.0.0.1 or ipc://, or set publish.insecure: true",
+                "bind to 127.0.0.1 or ipc://, name publish.keys, or set publish.insecure: true",
             )
 
 

@@ -199,6 +199,11 @@ class Publish(Section):
     preview: Preview = Field(
         default=False, description="endpoint for small pictures; true: one in /run/spoton-edge; false: none"
     )
+    keys: Text | None = Field(
+        default=None,
+        description="folder with server.key and subscribers/*.key (`spoton-edge keys new`): encrypts the tcp endpoints with "
+        "CURVE and lets in only these",
+    )
     insecure: Flag = Field(default=False, description="allow endpoints that other machines can reach, unencrypted")
 
 

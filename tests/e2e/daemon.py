@@ -41,7 +41,16 @@ def running(site: Path, scratch: Path, *options: str, cache: Path | None = None)
     text = site.read_text().replace("ENDPOINT", endpoint)
     (scratch / "running.yaml").write_text(text)
     log_file = scratch / "daemon.log"
-    command = [sys.executable, "-m", "spoton_edge", "run", str(scratch / "running.yaml"), *options]
+    command = [
+        sys.executable,
+        "-m",
+        "spoton_edge",
+        "run",
+        str(scratch / "running.yaml"),
+        "--state",
+        str(scratch),
+        *options,
+    ]
     if cache is not None:
         command += ["--cache", str(cache)]
     with log_file.open("wb") as log:

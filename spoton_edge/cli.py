@@ -261,7 +261,7 @@ def _models_list(options: argparse.Namespace) -> int:
 
     for row in models.listing(models.cache_dir(options.cache)):
         size = f"{row.size_bytes / 1e6:.1f} MB" if row.size_bytes else "-"
-        print(f"{row.name:14} {row.kind:9} {row.state:9} {size:>8}  {row.licence:12} {row.about}")
+        print(f"{row.name:14} {row.kind:9} {row.state:9} {size:>8}  {row.about}; {row.licence}")
     return ExitCode.STOPPED
 
 

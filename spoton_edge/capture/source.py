@@ -44,6 +44,7 @@ class Source:
     transport: str = "tcp"  # of RTSP: tcp, udp
     clock_offset_ms: float = 0.0  # added to the stamps
     rate_hz: float = 25.0  # of pictures that carry no time of their own
+    size: tuple[int, int] | None = None  # (width, height) px of the frames that the calibration was made for
 
     @property
     def kind(self) -> Kind:
@@ -59,11 +60,6 @@ class Source:
     def recorded(self) -> bool:
         """Whether the source waits for its reader, instead of running on a clock of its own."""
         return self.kind in (Kind.FILE, Kind.SEQUENCE, Kind.PATTERN)
-
-    def size_in(self, picture: tuple[int, int]) -> tuple[int, int]:
-        """(width, height) px of this camera's frames, cut from a picture of a size."""
-        x0, y0, x1, y1 = self.crop or (0, 0, *picture)
-        return x1 - x0, y1 - y0
 
     @property
     def shown(self) -> str:

@@ -22,6 +22,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from spoton_edge.capture import Capture, Source
+from spoton_edge.capture.cut import Cut
 from spoton_edge.capture.video import Video
 from spoton_edge.types import U8
 from tests.e2e.rtsp import RtspCamera, access_units
@@ -101,7 +102,7 @@ def by_graph(clip: Path) -> None:
     with Video(Source("c", str(clip)), 5.0) as video:
         for picture in video.pictures():
             assert picture is not None
-            held.append(video.image(picture, None))
+            held.append(video.image(picture, Cut()))
 
 
 def by_reformatter(clip: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 import time
 from pathlib import Path
@@ -352,3 +353,19 @@ def test_a_snapshot_that_cannot_be_written_or_taken_is_one_clear_line(tmp_path: 
     with pytest.raises(CameraError, match="No such file"):
         save_snapshot(Source("c", str(tmp_path / "absent.mp4")), tmp_path / "c.jpg")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.avi", "folder.jpg"]
+
+
+def test_memory_does_not_grow_with_time() -> None:
+    def rss_kib() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
+
+    before = 0
+    with Capture([Source("a", "test:640x360"), Source("b", "test:640x360", crop=(2, 2, 400, 300))], pace="fast") as run:
+        for count, batch in enumerate(run):
+            assert len(batch) == 2
+            if count == 300:
+                before = rss_kib()
+            if count == 1500:
+                break
+    # 1,200 pictures of 675 KiB and as many crops went by.
+    assert rss_kib() - before < 8 * 1024

@@ -75,6 +75,7 @@ class Site:
     def serve(self, what: str = "h264", codec: str = "h264") -> None:
         """(Re)start the faulty camera with these pictures."""
         self.relay.cut.clear()
+        self.relay.damage.clear()
         self.faulty.kill()
         self.faulty.units, self.faulty.codec = self.pictures.get(what, Path()), codec
         self.faulty.start()
@@ -143,6 +144,16 @@ def replaced(site: Site) -> None:
         )  # type: ignore[misc]
 
 
+def damaged_pictures(site: Site) -> None:
+    site.serve()
+    site.back()
+    bad = site.watch.capture.status()[FAULTY].bad_frames
+    site.relay.damage.set()
+    site.watch.until(lambda: site.watch.capture.status()[FAULTY].bad_frames > bad + 10, 15.0, "bad frames are counted")
+    site.relay.damage.clear()
+    site.back()
+
+
 def audio_only(site: Site) -> None:
     site.serve(codec="audio")
     site.watch.until_state(FAULTY, "offline", 10.0)
@@ -169,7 +180,16 @@ def garbage_on_the_port(site: Site) -> None:
     site.back()
 
 
-FAULTS = [absent_at_start, killed, frozen, line_cut_without_a_word, replaced, audio_only, garbage_on_the_port]
+FAULTS = [
+    absent_at_start,
+    killed,
+    frozen,
+    line_cut_without_a_word,
+    replaced,
+    damaged_pictures,
+    audio_only,
+    garbage_on_the_port,
+]
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)

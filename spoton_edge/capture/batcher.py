@@ -185,5 +185,8 @@ class Batcher:
             box = self._boxes[camera]
             horizon = time.monotonic_ns() - _FPS_SPAN_NS
             recent = [at for at in box.arrivals if at >= horizon]
-            rate = 0.0 if len(recent) < 2 else (len(recent) - 1) * 1e9 / max(1, recent[-1] - recent[0])
-            return box.frames, box.dropped, rate
+            if len(recent) < 2:
+                return box.frames, box.dropped, 0.0
+            # A few frames that come in one burst, as at the start of a stream, are no rate.
+            shortest = 1 if len(recent) == box.arrivals.maxlen else _FPS_SPAN_NS // 4
+            return box.frames, box.dropped, (len(recent) - 1) * 1e9 / max(shortest, recent[-1] - recent[0])

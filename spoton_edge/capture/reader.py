@@ -78,8 +78,8 @@ class Pace:
 class Reader(threading.Thread):
     """Reads one source for all cameras that name it: decoded once, cropped for each.
 
-    A thread and not a process: decoding leaves the GIL alone, and 16 x 1080p at once cost about the CPU a frame that one
-    does, and the time that 16 processes do (tests/bench/capture.py prints both), without copies between processes.
+    A thread and not a process: decoding leaves the GIL alone, and 16 x 1080p at once cost about the CPU a frame that
+    one does, and the time that 16 processes do (tests/bench/capture.py prints both), without copies between processes.
 
     `open()` in the caller's thread makes a recording fail before the run; `retry()` shortens the wait of a source that
     is down; `stop()` ends the thread within about 100 ms, whatever FFmpeg waits for (a host name's look-up excepted).

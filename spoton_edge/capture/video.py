@@ -24,7 +24,7 @@ import numpy as np
 from av.codec.hwaccel import HWAccel
 
 from spoton_edge.capture.cut import Cut
-from spoton_edge.capture.source import Kind, Source, first_number, pattern_graph, scrub
+from spoton_edge.capture.source import Source, how_to_open, scrub
 from spoton_edge.errors import CameraError, UsageError
 from spoton_edge.types import U8
 
@@ -109,7 +109,7 @@ class Video:
         self.source = source
         self._silence_s = silence_s
         self._secret = source.resolved()
-        url, container_format, options = _how_to_open(source, self._secret)
+        url, container_format, options = how_to_open(source, self._secret)
         asked = time.monotonic()
         try:
             self._container = av.open(
@@ -305,21 +305,3 @@ def _time_ns(frame: Any) -> int | None:
     if frame.pts is None or frame.time_base is None:
         return None
     return int(frame.pts * frame.time_base * 1_000_000_000)
-
-
-def _how_to_open(source: Source, resolved: str) -> tuple[str, str | None, dict[str, str]]:
-    """The name, format and options that FFmpeg is given."""
-    kind = source.kind
-    if kind is Kind.PATTERN:
-        return pattern_graph(source), "lavfi", {}
-    if kind is Kind.DEVICE:
-        return source.url, "v4l2", {}
-    if kind is Kind.SEQUENCE:
-        start, rate = str(first_number(source)), str(source.rate_hz)
-        return source.url, "image2", {"framerate": rate, "start_number": start}
-    if kind is Kind.FILE:
-        return resolved, None, {}
-    options = {"analyzeduration": "1000000", "fpsprobesize": "0"}
-    if resolved.lower().startswith(("rtsp://", "rtsps://")):
-        options |= {"rtsp_transport": source.transport, "allowed_media_types": "video"}
-    return resolved, None, options

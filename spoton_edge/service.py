@@ -224,6 +224,7 @@ def source_of(camera: config.Camera) -> Source:
         decode=camera.decode,
         transport=camera.transport,
         clock_offset_ms=camera.clock_offset_ms,
+        size=camera.ground.image_size if camera.ground else None,
     )
 
 

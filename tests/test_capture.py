@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 import time
 from pathlib import Path
@@ -217,16 +218,74 @@ def test_a_consumer_that_waits_is_released_by_stop(tmp_path: Path) -> None:
     assert taken == [None]
 
 
-def test_pictures_of_another_size_in_one_recording_are_delivered_in_their_size(tmp_path: Path) -> None:
-    # MPEG-TS may be joined byte by byte; the second half announces its new size in its own sequence header.
-    small = write_clip(tmp_path / "small.ts", range(10), codec="mpeg2video")
-    large = write_clip(tmp_path / "large.ts", range(10, 20), codec="mpeg2video", size=(384, 192))
-    joined = tmp_path / "joined.ts"
-    joined.write_bytes(small.read_bytes() + large.read_bytes())
-    with Capture([Source("a", str(joined)), Source("b", str(joined), crop=(0, 0, 96, 96))], pace="fast") as capture:
-        shapes = [tuple(image.shape[:2] for image in batch.images) for batch in capture]
-    assert shapes[0] == ((96, 192), (96, 96))
-    assert shapes[-1] == ((192, 384), (96, 96))
+def of_sizes(path: Path, *sizes: tuple[int, int]) -> str:
+    """Ten pictures of each size; MPEG-TS may be joined byte by byte, each part announces its size itself."""
+    parts = [
+        write_clip(path / f"part{index}.ts", range(10 * index, 10 * index + 10), codec="mpeg2video", size=size)
+        for index, size in enumerate(sizes)
+    ]
+    joined = path / "joined.ts"
+    joined.write_bytes(b"".join(part.read_bytes() for part in parts))
+    return str(joined)
+
+
+def test_pictures_of_another_size_are_delivered_in_their_own_where_nothing_depends_on_it(tmp_path: Path) -> None:
+    clip = of_sizes(tmp_path, (192, 96), (384, 192), (192, 144))
+    with Capture([Source("a", clip)], pace="fast") as capture:
+        shapes = [batch.images[0].shape[:2] for batch in capture]
+    assert [shape for shape, _ in itertools.groupby(shapes)] == [(96, 192), (192, 384), (144, 192)]
+
+
+def test_pictures_of_another_size_and_the_same_shape_are_scaled_for_crop_and_calibration(tmp_path: Path) -> None:
+    clip = of_sizes(tmp_path, (192, 96), (384, 192))
+    sources = [Source("calibrated", clip, size=(192, 96)), Source("cropped", clip, crop=(0, 0, 96, 96))]
+    with Capture(sources, pace="fast") as capture:
+        batches = [(batch.camera.tolist(), batch.images) for batch in capture]
+    assert len(batches) >= 18
+    numbers = [number_in(images[0]) for _, images in batches]
+    assert numbers == sorted(numbers)
+    assert numbers[-1] == 19
+    for cameras, (calibrated, cropped) in batches:
+        assert cameras == [0, 1]
+        assert calibrated.shape == (96, 192, 3)
+        assert cropped.shape == (96, 96, 3)
+        difference = np.abs(calibrated[:, :96].astype(int) - cropped)
+        assert np.median(difference) <= 4  # scaled before or after cropping: the same place
+
+
+def test_a_calibration_for_a_smaller_picture_is_served_with_scaled_frames(tmp_path: Path) -> None:
+    clip = str(write_clip(tmp_path / "a.avi", range(3)))
+    with Capture([Source("c", clip, size=(96, 48)), Source("d", clip, crop=(0, 0, 96, 96), size=(48, 48))]) as capture:
+        assert [frames.size for frames in capture.formats()] == [(96, 48), (48, 48)]
+        batch = capture.take(10.0)
+        assert batch is not None
+        assert [image.shape for image in batch.images] == [(48, 96, 3), (48, 48, 3)]
+
+
+def test_pictures_of_another_shape_are_refused_for_that_camera_only(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    clip = of_sizes(tmp_path, (192, 96), (192, 144), (192, 96))
+    with Capture([Source("whole", clip), Source("calibrated", clip, size=(192, 96))], pace="fast") as capture:
+        seen = [(batch.camera.tolist(), number_in(batch.images[0])) for batch in capture]
+        states = [event.detail for event in capture.events() if event.camera == 1]
+        bad = [status.bad_frames for status in capture.status()]
+    assert [n for cameras, n in seen if 1 in cameras and 10 <= n < 20] == []
+    assert {n for cameras, n in seen if 1 in cameras} >= {0, 8, 21, 29}  # a frame at a seam may be lost
+    assert {n for _, n in seen} >= set(range(11, 19))
+    assert states == ["live", "offline", "live", "ended"]
+    assert bad[1] >= 8
+    lines = [record.getMessage() for record in caplog.records if "another shape" in record.getMessage()]
+    assert len(lines) == 1
+    assert "calibrated" in lines[0]
+    assert "192x144" in lines[0]
+    assert "192x96" in lines[0]
+
+
+def test_a_recording_of_another_shape_than_its_calibration_is_refused_at_start(tmp_path: Path) -> None:
+    clip = str(write_clip(tmp_path / "a.avi", range(3)))
+    with pytest.raises(CameraError, match=r"c09.*192x96.*calibration.*640x480"):
+        Capture([Source("c09", clip, size=(640, 480))]).start()
 
 
 def test_numbered_pictures_are_a_recording_with_the_given_rate(tmp_path: Path) -> None:
@@ -294,3 +353,19 @@ def test_a_snapshot_that_cannot_be_written_or_taken_is_one_clear_line(tmp_path: 
     with pytest.raises(CameraError, match="No such file"):
         save_snapshot(Source("c", str(tmp_path / "absent.mp4")), tmp_path / "c.jpg")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.avi", "folder.jpg"]
+
+
+def test_memory_does_not_grow_with_time() -> None:
+    def rss_kib() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
+
+    before = 0
+    with Capture([Source("a", "test:640x360"), Source("b", "test:640x360", crop=(2, 2, 400, 300))], pace="fast") as run:
+        for count, batch in enumerate(run):
+            assert len(batch) == 2
+            if count == 300:
+                before = rss_kib()
+            if count == 1500:
+                break
+    # 1,200 pictures of 675 KiB and as many crops went by.
+    assert rss_kib() - before < 8 * 1024

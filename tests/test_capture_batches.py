@@ -155,3 +155,13 @@ def test_closing_releases_a_reader_that_waits_for_its_place() -> None:
     batcher.close()
     reader.join(5.0)
     assert results == [False]
+
+
+def test_a_burst_is_no_frame_rate() -> None:
+    batcher = Batcher(1, MS)
+    for _ in range(4):
+        batcher.put(0, image(), 0)
+    assert batcher.counts(0)[2] <= 6.0  # 3 periods in no time are taken for half a second at least
+    for _ in range(100):
+        batcher.put(0, image(), 0)
+    assert batcher.counts(0)[2] > 60.0

@@ -58,15 +58,15 @@ class Batcher:
         self._batches = 0
 
     def open(self, camera: int) -> None:
-        """Frames of this camera are to be expected."""
+        """Frames of this camera are to be expected, as they are anyway once the first is in."""
         with self._changed:
             self._boxes[camera].open = True
-            self._boxes[camera].arrivals.clear()
 
     def shut(self, camera: int) -> None:
-        """No more frames are to be expected until it is opened again; one that waits is still taken."""
+        """No more frames are to be expected until one comes; one that waits is still taken."""
         with self._changed:
             self._boxes[camera].open = False
+            self._boxes[camera].arrivals.clear()
             self._changed.notify_all()
 
     def end(self, camera: int) -> None:
@@ -109,15 +109,10 @@ class Batcher:
 
     def _fill(self, box: _Box, image: U8, captured_ns: int) -> None:
         box.image, box.captured_ns, box.arrived_ns = image, captured_ns, time.monotonic_ns()
+        box.open = True
         box.frame_id = box.frames
         box.frames += 1
         box.arrivals.append(box.arrived_ns)
-
-    def skip(self, camera: int) -> None:
-        """Count a frame that was decoded and not put in."""
-        with self._changed:
-            self._boxes[camera].frames += 1
-            self._boxes[camera].dropped += 1
 
     def take(self, timeout_s: float | None, taken: Callable[[int], None] | None = None) -> FrameBatch | None:
         """The next batch; None after the timeout or when finished.
@@ -190,5 +185,8 @@ class Batcher:
             box = self._boxes[camera]
             horizon = time.monotonic_ns() - _FPS_SPAN_NS
             recent = [at for at in box.arrivals if at >= horizon]
-            rate = 0.0 if len(recent) < 2 else (len(recent) - 1) * 1e9 / max(1, recent[-1] - recent[0])
-            return box.frames, box.dropped, rate
+            if len(recent) < 2:
+                return box.frames, box.dropped, 0.0
+            # A few frames that come in one burst, as at the start of a stream, are no rate.
+            shortest = 1 if len(recent) == box.arrivals.maxlen else _FPS_SPAN_NS // 4
+            return box.frames, box.dropped, (len(recent) - 1) * 1e9 / max(shortest, recent[-1] - recent[0])

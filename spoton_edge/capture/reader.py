@@ -10,9 +10,10 @@ from collections import deque
 from dataclasses import dataclass
 
 from spoton_edge.capture.batcher import Batcher
+from spoton_edge.capture.cut import Cutter, MisfitError
 from spoton_edge.capture.source import Source
 from spoton_edge.capture.stamps import LiveTimes, RecordedClock, RecordedTimes
-from spoton_edge.capture.video import Picture, RefusedError, SilentError, SourceError, Video, check_crop, interruptible
+from spoton_edge.capture.video import Picture, RefusedError, SilentError, SourceError, Video, interruptible
 from spoton_edge.errors import CameraError, CredentialError
 from spoton_edge.types import U8, Event
 
@@ -37,7 +38,8 @@ class Camera:
         self.announced: int | None = None  # frames of a recording, as its header says
         self.broke_off = False  # a recording that ended before its end
         self.live_times: LiveTimes | None = None
-        self.misfit: tuple[int, int] | None = None  # the picture size that the crop was refused for
+        self.cutter = Cutter(source)
+        self.misfit: tuple[int, int] | None = None  # the picture size that was refused
         self.clock_named = False
         self._events = events
 
@@ -76,6 +78,9 @@ class Pace:
 class Reader(threading.Thread):
     """Reads one source for all cameras that name it: decoded once, cropped for each.
 
+    A thread and not a process: decoding leaves the GIL alone, and 16 x 1080p at once cost about the CPU a frame that
+    one does, and the time that 16 processes do (tests/bench/capture.py prints both), without copies between processes.
+
     `open()` in the caller's thread makes a recording fail before the run; `retry()` shortens the wait of a source that
     is down; `stop()` ends the thread within about 100 ms, whatever FFmpeg waits for (a host name's look-up excepted).
     """
@@ -103,8 +108,7 @@ class Reader(threading.Thread):
         try:
             for camera in self._cameras:
                 if self.source.recorded:
-                    check_crop(camera.source.name, camera.source.crop, video.size)
-                    camera.size = camera.source.size_in(video.size)
+                    camera.size = camera.cutter.size(video.size)
                 camera.rate_hz, camera.announced = video.rate_hz, video.frames
         except CameraError:
             video.close()
@@ -239,10 +243,9 @@ class Reader(threading.Thread):
         """The picture as every camera of this source sees it: (camera, image, captured_ns)."""
         frames = []
         for camera in self._cameras:
-            crop = camera.source.crop
             try:
-                check_crop(camera.source.name, crop, picture.size)
-            except SourceError as error:
+                cut = camera.cutter.cut(picture.size)
+            except MisfitError as error:
                 # Only this camera is out until its picture fits again; others may share the source.
                 camera.bad_frames += 1
                 if camera.misfit != picture.size:
@@ -251,13 +254,12 @@ class Reader(threading.Thread):
                     camera.become("offline", str(error).removeprefix(f"camera {camera.source.name}: "))
                 continue
             camera.misfit = None
-            camera.size = camera.source.size_in(picture.size)
+            camera.size = camera.cutter.size(picture.size)
             if camera.state != "live":
                 self._backoff_s, self._refused_s = RETRY_S, REFUSED_S
                 camera.become("live", "{}x{} px".format(*picture.size))
-                self._batcher.open(camera.index)
             stamp = captured_ns + round(camera.source.clock_offset_ms * 1e6)
-            frames.append((camera.index, video.image(picture, crop), stamp))
+            frames.append((camera.index, video.image(picture, cut), stamp))
         return frames
 
     def _count_bad(self) -> None:

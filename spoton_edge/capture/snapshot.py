@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from spoton_edge.capture.cut import Cutter
 from spoton_edge.capture.source import Source
 from spoton_edge.capture.video import SilentError, SourceError, Video, save_picture
 from spoton_edge.errors import UsageError
@@ -24,7 +25,7 @@ def snapshot(source: Source, *, patience_s: float = 10.0) -> U8:
         give_up = time.monotonic() + patience_s
         for picture in video.pictures():
             if picture is not None:
-                return video.image(picture, source.crop)
+                return video.image(picture, Cutter(source).cut(picture.size))
             if time.monotonic() > give_up:
                 raise SilentError(f"camera {source.name}: nothing that {source.shown} sends can be decoded")
     raise SourceError(f"camera {source.name}: {source.shown} ended before its first picture")

@@ -44,6 +44,7 @@ class Source:
     transport: str = "tcp"  # of RTSP: tcp, udp
     clock_offset_ms: float = 0.0  # added to the stamps
     rate_hz: float = 25.0  # of pictures that carry no time of their own
+    size: tuple[int, int] | None = None  # (width, height) px of the frames that the calibration was made for
 
     @property
     def kind(self) -> Kind:
@@ -59,11 +60,6 @@ class Source:
     def recorded(self) -> bool:
         """Whether the source waits for its reader, instead of running on a clock of its own."""
         return self.kind in (Kind.FILE, Kind.SEQUENCE, Kind.PATTERN)
-
-    def size_in(self, picture: tuple[int, int]) -> tuple[int, int]:
-        """(width, height) px of this camera's frames, cut from a picture of a size."""
-        x0, y0, x1, y1 = self.crop or (0, 0, *picture)
-        return x1 - x0, y1 - y0
 
     @property
     def shown(self) -> str:
@@ -119,7 +115,7 @@ def scrub(text: str, resolved: str) -> str:
     return redact(text)
 
 
-def pattern_graph(source: Source) -> str:
+def _pattern_graph(source: Source) -> str:
     """The filter graph that draws a `test:` source.
 
     Raises:
@@ -132,7 +128,7 @@ def pattern_graph(source: Source) -> str:
     return f"testsrc=size={width}x{height}:rate={rate}"
 
 
-def first_number(source: Source) -> int:
+def _first_number(source: Source) -> int:
     """The number of the first picture of a sequence.
 
     Raises:
@@ -148,3 +144,25 @@ def first_number(source: Source) -> int:
     if not numbers:
         raise CameraError(f"camera {source.name}: no picture {path.name} in {path.parent}; check the name's number")
     return min(numbers)
+
+
+def how_to_open(source: Source, resolved: str) -> tuple[str, str | None, dict[str, str]]:
+    """The name, format and options that FFmpeg is given for a source whose URL with its login is `resolved`.
+
+    Raises:
+        CameraError: the test pattern has no such size or rate, or a sequence has no picture.
+    """
+    kind = source.kind
+    if kind is Kind.PATTERN:
+        return _pattern_graph(source), "lavfi", {}
+    if kind is Kind.DEVICE:
+        return source.url, "v4l2", {}
+    if kind is Kind.SEQUENCE:
+        start, rate = str(_first_number(source)), str(source.rate_hz)
+        return source.url, "image2", {"framerate": rate, "start_number": start}
+    if kind is Kind.FILE:
+        return resolved, None, {}
+    options = {"analyzeduration": "1000000", "fpsprobesize": "0"}
+    if resolved.lower().startswith(("rtsp://", "rtsps://")):
+        options |= {"rtsp_transport": source.transport, "allowed_media_types": "video"}
+    return resolved, None, options

@@ -23,7 +23,8 @@ import av.filter
 import numpy as np
 from av.codec.hwaccel import HWAccel
 
-from spoton_edge.capture.source import Kind, Source, first_number, pattern_graph, scrub
+from spoton_edge.capture.cut import Cut
+from spoton_edge.capture.source import Source, how_to_open, scrub
 from spoton_edge.errors import CameraError, UsageError
 from spoton_edge.types import U8
 
@@ -108,7 +109,7 @@ class Video:
         self.source = source
         self._silence_s = silence_s
         self._secret = source.resolved()
-        url, container_format, options = _how_to_open(source, self._secret)
+        url, container_format, options = how_to_open(source, self._secret)
         asked = time.monotonic()
         try:
             self._container = av.open(
@@ -130,7 +131,7 @@ class Video:
         self._stream.thread_type = "NONE"
         self._stream.codec_context.thread_count = 1
         self._stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
-        self._converters: dict[tuple[int, int, int, int] | None, _Converter] = {}
+        self._converters: dict[Cut, _Converter] = {}
 
     @property
     def size(self) -> tuple[int, int]:
@@ -201,17 +202,16 @@ class Video:
             else:
                 yield Picture(frame, _time_ns(frame))
 
-    def image(self, picture: Picture, crop: tuple[int, int, int, int] | None) -> U8:
-        """The picture, or its crop, as (H, W, 3) u8 BGR, C-contiguous; its memory returns to the pool when dropped.
+    def image(self, picture: Picture, cut: Cut) -> U8:
+        """The picture's cut, (H, W, 3) u8 BGR, C-contiguous; its memory returns to the pool when dropped.
 
         Raises:
-            SourceError: the crop is not inside the picture, or the pixels are of a format without a conversion.
+            SourceError: the pixels are of a format without a conversion.
         """
-        converter = self._converters.get(crop)
+        converter = self._converters.get(cut)
         if converter is None or not converter.fits(picture.frame):
-            check_crop(self.source.name, crop, picture.size)
             try:
-                converter = self._converters[crop] = _Converter(picture.frame, crop)
+                converter = self._converters[cut] = _Converter(picture.frame, cut)
             except (av.FFmpegError, ValueError) as error:
                 raise self._explained(error) from None
         return converter(picture.frame)
@@ -245,21 +245,23 @@ class Video:
 
 
 class _Converter:
-    """Crops and converts pictures of one size and format to BGR."""
+    """Crops, scales and converts pictures of one size and format to BGR."""
 
-    def __init__(self, frame: Any, crop: tuple[int, int, int, int] | None) -> None:
+    def __init__(self, frame: Any, cut: Cut) -> None:
         self._key = (frame.width, frame.height, frame.format.name)
         graph = av.filter.Graph()
         graph.threads = 1
         time_base = frame.time_base or Fraction(1, 1000)
         nodes = [graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=time_base)]
         self._inner = (slice(0, None), slice(0, None))
-        if crop:
-            x0, y0, x1, y1 = crop
+        if cut.crop:
+            x0, y0, x1, y1 = cut.crop
             # Colour is stored for 2 x 2 px: from an odd corner it would be off by one, so the rest is cut afterwards.
-            left, top = x0 & ~1, y0 & ~1
+            left, top = (x0 & ~1, y0 & ~1) if cut.size is None else (x0, y0)
             self._inner = (slice(y0 - top, None), slice(x0 - left, None))
             nodes.append(graph.add("crop", f"w={x1 - left}:h={y1 - top}:x={left}:y={top}:exact=1"))
+        if cut.size:
+            nodes.append(graph.add("scale", f"w={cut.size[0]}:h={cut.size[1]}:flags=area"))
         nodes += [graph.add("format", "bgr24"), graph.add("buffersink")]
         graph.link_nodes(*nodes)
         graph.configure()
@@ -273,18 +275,6 @@ class _Converter:
         # A copy only where the row's length is not what the pool aligns rows to.
         image: U8 = np.ascontiguousarray(self._graph.vpull().to_ndarray()[self._inner])
         return image
-
-
-def check_crop(name: str, crop: tuple[int, int, int, int] | None, size: tuple[int, int]) -> None:
-    """Raises `SourceError`, which names both sizes, unless `crop` lies in a picture of `size` (width, height)."""
-    if crop is None:
-        return
-    x0, y0, x1, y1 = crop
-    if not (0 <= x0 < x1 <= size[0] and 0 <= y0 < y1 <= size[1]):
-        raise SourceError(
-            f"camera {name}: crop [{x0}, {y0}, {x1}, {y1}] is not inside the picture of {size[0]}x{size[1]} px; "
-            "write [x0, y0, x1, y1] with x1, y1 not above its size"
-        )
 
 
 def cuda_problem() -> str | None:
@@ -315,21 +305,3 @@ def _time_ns(frame: Any) -> int | None:
     if frame.pts is None or frame.time_base is None:
         return None
     return int(frame.pts * frame.time_base * 1_000_000_000)
-
-
-def _how_to_open(source: Source, resolved: str) -> tuple[str, str | None, dict[str, str]]:
-    """The name, format and options that FFmpeg is given."""
-    kind = source.kind
-    if kind is Kind.PATTERN:
-        return pattern_graph(source), "lavfi", {}
-    if kind is Kind.DEVICE:
-        return source.url, "v4l2", {}
-    if kind is Kind.SEQUENCE:
-        start, rate = str(first_number(source)), str(source.rate_hz)
-        return source.url, "image2", {"framerate": rate, "start_number": start}
-    if kind is Kind.FILE:
-        return resolved, None, {}
-    options = {"analyzeduration": "1000000", "fpsprobesize": "0"}
-    if resolved.lower().startswith(("rtsp://", "rtsps://")):
-        options |= {"rtsp_transport": source.transport, "allowed_media_types": "video"}
-    return resolved, None, options

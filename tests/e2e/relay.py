@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 import threading
@@ -14,13 +15,14 @@ class Relay:
     """Relays RTSP over TCP and rewrites the times in the interleaved RTP and RTCP packets as they pass.
 
     `rate`: how fast the camera's clock runs (1.02: 2 % fast). `jump_s`: added to its time from when it is set on.
-    `cut`: while set, bytes are read and lost, as on a line that is down.
+    `cut`: while set, bytes are read and lost, as on a line that is down. `damage`: while set, pictures are noise.
     """
 
     def __init__(self, port: int) -> None:
         self.rate = 1.0
         self.jump_s = 0.0
         self.cut = threading.Event()
+        self.damage = threading.Event()
         self._upstream = port
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
@@ -95,6 +97,9 @@ class Relay:
                         passed = (stamp - first + 2**31) % 2**32 - 2**31
                         stamp = first + round(passed * self.rate + self.jump_s * CLOCK_HZ)
                         struct.pack_into(">I", packet, at, stamp % 2**32)
+                    if at == 8 and self.damage.is_set():
+                        start = min(len(packet), 4 + 12 + 24)  # after the heads of frame, packet and picture
+                        packet[start:] = os.urandom(len(packet) - start)
                     out += packet
                 if out and not self.cut.is_set():
                     client.sendall(out)

@@ -28,9 +28,9 @@ with Capture([Source("c0", url), Source("c1", "test:192x96@15")]) as capture:
     for batch in capture:
         ages = (capture.now_ns() - batch.captured_ns) / 1e6
         rows.append([time.time(), batch.camera.tolist(), batch.frame_id.tolist(), ages.tolist()])
-        if len(rows) == 60:
+        if len(rows) == 30:
             control.write_text("+3600s")
-        if len(rows) == 120:
+        if len(rows) == 60:
             break
     states = [status.state for status in capture.status()]
     events = [event.detail for event in capture.events()]
@@ -65,7 +65,7 @@ def test_a_step_of_the_wall_clock_loses_no_batch_and_changes_no_age(tmp_path: Pa
     for index in range(2):
         ids = [row[2][row[1].index(index)] for row in rows if index in row[1]]
         late = [row[3][row[1].index(index)] for row in rows if index in row[1]]
-        assert len(ids) >= 40
+        assert len(ids) >= 20
         # Frames may be dropped on a busy machine; an hour's worth of them (54,000) must not be missing, nor appear.
         assert max(np.diff(ids)) < 60
         assert max(late) < 3000

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import IO
 
 import av
-import pytest
 
+from tests.e2e.harness import lacking
 from tests.footage import SIZE, picture
 
 SYSTEM_PYTHON = "/usr/bin/python3"
@@ -27,7 +27,7 @@ def need_server() -> None:
     """Skip, and say what to install, where the RTSP server cannot run."""
     probe = "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import GstRtspServer"
     if subprocess.run([SYSTEM_PYTHON, "-c", probe], capture_output=True, check=False).returncode:
-        pytest.skip(
+        lacking(
             "no RTSP server: install python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base "
             "gstreamer1.0-plugins-good gstreamer1.0-plugins-bad"
         )

@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from spoton_edge.capture import Capture, Source
+from tests.e2e.harness import lacking
 from tests.e2e.rtsp import RtspCamera, access_units, need_server
 
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
@@ -41,7 +41,7 @@ print(json.dumps([rows, states, events]))
 def test_a_step_of_the_wall_clock_loses_no_batch_and_changes_no_age(tmp_path: Path) -> None:
     need_server()
     if FAKETIME is None:
-        pytest.skip("no wall clock to set: install libfaketime")
+        lacking("no wall clock to set: install libfaketime")
     camera = RtspCamera(access_units(tmp_path / "h264", "h264", range(60)))
     camera.start()
     control = tmp_path / "time"

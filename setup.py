@@ -43,7 +43,7 @@ def extension(pyx: Path) -> Extension:
 setup(
     ext_modules=cythonize(
         [extension(pyx) for pyx in sorted(Path("ext").glob("*.pyx"))],
-        build_dir="build/cython",
+        build_dir="build/cython-debug" if DEBUG else "build/cython",
         compiler_directives={
             "language_level": 3,
             "boundscheck": DEBUG,

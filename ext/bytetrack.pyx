@@ -41,6 +41,9 @@ cdef extern from "bytetrack.h" nogil:
     void bytetrack_scratch_free(bytetrack_scratch *scratch)
     int64_t bytetrack_check(const float *xyxy, const float *score, int64_t rows, int *column)
 
+cdef object empty = np.empty
+cdef object I8 = np.dtype(np.int64), F4 = np.dtype(np.float32), U1 = np.dtype(np.uint8)
+
 cdef enum:
     MOST_BOXES = 1 << 24
     MOST_CAMERAS = 32767  # numbered in 16 bits
@@ -163,8 +166,8 @@ cdef class Tracks:
     cdef uint8_t *state_at
 
     def __cinit__(self, Py_ssize_t rows):
-        self.track_id, self.xyxy = np.empty(rows, np.int64), np.empty((rows, 4), np.float32)
-        self.score, self.state = np.empty(rows, np.float32), np.empty(rows, np.uint8)
+        self.track_id, self.xyxy = empty(rows, I8), empty((rows, 4), F4)
+        self.score, self.state = empty(rows, F4), empty(rows, U1)
         self.id_at, self.xyxy_at = <int64_t *>_memory(self.track_id), <float *>_memory(self.xyxy)
         self.score_at, self.state_at = <float *>_memory(self.score), <uint8_t *>_memory(self.state)
 

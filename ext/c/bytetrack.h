@@ -11,6 +11,9 @@
 
 enum { BYTETRACK_OK = 0, BYTETRACK_NO_MEMORY = -1 };
 
+/* Neighbours in an array are worked on by different threads and must not share a cache line. */
+enum { BYTETRACK_APART = 128 };
+
 /* No picture reaches this far, px; within it nothing overflows in single precision. */
 #define BYTETRACK_FARTHEST 1e9F
 
@@ -38,6 +41,7 @@ typedef struct {
     int64_t frame, last_id, max_lost_frames;
     uint8_t coasting; /* 1 after bytetrack_predict, 0 after bytetrack_update */
     void *block; /* the memory behind the pointers above */
+    char apart[BYTETRACK_APART];
 } bytetrack;
 
 /* Scratch of one thread, grown by bytetrack_reserve and good for any camera. */
@@ -49,6 +53,7 @@ typedef struct {
     double *column_score;
     int *pool, *unconfirmed, *remaining, *column_of_row, *row_of_column, *high, *low;
     void *block, *pair_block; /* the memory behind the pointers above */
+    char apart[BYTETRACK_APART];
 } bytetrack_scratch;
 
 /* A camera that has seen nothing; max_lost_frames is how long a lost track is kept. Allocates nothing. */

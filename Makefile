@@ -9,7 +9,7 @@ SOURCES := pyproject.toml setup.py $(wildcard ext/*.pyx ext/*.pxd ext/c/*.c ext/
 SANITIZE_TESTS := tests/test_bytetrack.py tests/test_tracker.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench sanitize soak clean
+.PHONY: help setup demo test lint format bench bench-tracker sanitize soak clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | awk -F ':.*  ## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -36,6 +36,7 @@ lint: $(READY)  ## Check style and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(CC) -fsyntax-only -Wall -Wextra -Wconversion -Werror -Iext/c ext/c/*.c
 
 format: $(READY)  ## Format the Python sources
 	@$(BIN)/ruff check --fix .
@@ -43,6 +44,10 @@ format: $(READY)  ## Format the Python sources
 
 bench: $(READY)  ## Print the accuracy and speed figures that README quotes
 	@$(BIN)/python -m tests.bench
+
+bench-tracker: $(READY)  ## Measure ByteTrack beside its floor and against the others on PyPI, which it installs
+	@$(BIN)/python -m tests.bench.tracker
+	@$(BIN)/python -m tests.bench.tracker_rivals
 
 sanitize: $(READY)  ## Run the compiled core's tests under the address and undefined-behaviour sanitizers
 	@SPOTON_DEBUG=1 $(BIN)/python setup.py --quiet build --build-base build/sanitized --build-lib build/sanitized/lib

@@ -1,5 +1,6 @@
 """The compiled ByteTrack against the published implementation's answers and against its slow twin."""
 
+import resource
 import sys
 import threading
 import time
@@ -211,6 +212,27 @@ def test_plain_iou_and_pascal_iou_differ_where_a_pixel_decides() -> None:
         tracker = ByteTracker(pascal_iou=pascal_iou)
         tracker.update(*first)
         assert tracker.update(*second).track_id.tolist() == expected
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="no /proc to read the memory in use from")
+def test_twenty_thousand_frames_of_people_who_come_and_go_need_no_more_memory() -> None:
+    rng = np.random.default_rng(2)
+    tracker = ByteTracker()
+    at, until = np.zeros((40, 2)), np.zeros(40)
+    for frame in range(20_000):
+        ended = until <= frame
+        at[ended] = rng.uniform([0, 0], [1920, 1080], (int(ended.sum()), 2))
+        until[ended] = frame + rng.integers(20, 80, int(ended.sum()))
+        xyxy = np.hstack([at, at + np.array([50, 120])]).astype(np.float32)
+        tracks = tracker.update(xyxy, np.full(40, 0.9, np.float32))
+        if frame == 1000:
+            before = resident_bytes()
+    assert tracks.track_id.max() > 10_000
+    assert resident_bytes() - before < 2_000_000
 
 
 def test_predicting_before_anything_was_seen_changes_nothing() -> None:

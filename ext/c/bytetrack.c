@@ -47,6 +47,11 @@ static void put_detections(overlap_boxes *boxes, const float *xyxy, const int *w
 static void associate(bytetrack_scratch *s, const kalman_bank *bank, const int *tracks, int n_tracks, const float *xyxy,
                       const float *score, const int *detections, int n_detections, double pixel, double limit) {
     overlap_rule rule = {pixel, limit};
+    if (!n_tracks || !n_detections) {
+        for (int i = 0; i < n_tracks; i++) s->column_of_row[i] = -1;
+        for (int j = 0; j < n_detections; j++) s->row_of_column[j] = -1;
+        return;
+    }
     put_tracks(&s->rows, bank, tracks, n_tracks, pixel);
     put_detections(&s->columns, xyxy, detections, n_detections, pixel);
     if (score) {

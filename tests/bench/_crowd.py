@@ -16,7 +16,7 @@ def crowd(people: int, frames: int, seed: int = 0) -> list[tuple[F4, F4]]:
     10 %; the first frame shows everybody. Larger crowds are smaller people, as seen from higher up.
     """
     rng = np.random.default_rng(seed)
-    height = rng.uniform(80, 240, people) * min(1.0, (100 / people) ** 0.5)
+    height = rng.uniform(80, 240, people) * min(1.0, (100 / max(people, 1)) ** 0.5)
     width = height * rng.uniform(0.35, 0.5, people)
     at = rng.uniform([0, 0], [WIDTH, HEIGHT], (people, 2))
     step = rng.normal(0, [2.0, 1.0], (people, 2))

@@ -38,6 +38,7 @@ typedef struct {
     uint8_t *state, *confirmed, *removed_before;
     int *tracked, *lost, *free_slots;
     int n_tracked, n_lost, n_free;
+    int n_active; /* tracked and confirmed: what a caller sees */
     int64_t frame, last_id, max_lost_frames;
     uint8_t coasting; /* 1 after bytetrack_predict, 0 after bytetrack_update */
     void *block; /* the memory behind the pointers above */
@@ -72,10 +73,7 @@ void bytetrack_update(bytetrack *camera, bytetrack_scratch *scratch, const bytet
 /* Advances one frame without looking: the Kalman prediction of every confirmed track. */
 void bytetrack_predict(bytetrack *camera);
 
-/* How many tracks are active: tracked and confirmed. */
-int bytetrack_count(const bytetrack *camera);
-
-/* Copies the active tracks to arrays of bytetrack_count rows; state 0: seen in this frame, 1: predicted. */
+/* Copies the active tracks to arrays of camera->n_active rows; state 0: seen in this frame, 1: predicted. */
 void bytetrack_copy(const bytetrack *camera, int64_t *track_id, float *xyxy, float *score, uint8_t *state);
 
 void bytetrack_free(bytetrack *camera);

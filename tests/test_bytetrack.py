@@ -1,5 +1,6 @@
 """The compiled ByteTrack against the published implementation's answers and against its slow twin."""
 
+import os
 import resource
 import sys
 import threading
@@ -219,6 +220,7 @@ def resident_bytes() -> int:
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="no /proc to read the memory in use from")
+@pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="the address sanitizer keeps freed memory")
 def test_twenty_thousand_frames_of_people_who_come_and_go_need_no_more_memory() -> None:
     rng = np.random.default_rng(2)
     tracker = ByteTracker()

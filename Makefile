@@ -6,8 +6,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 SOURCES := pyproject.toml setup.py $(wildcard ext/*.pyx ext/*.pxd ext/c/*.c ext/c/*.h)
 
+SANITIZE_TESTS := tests/test_bytetrack.py tests/test_tracker.py
+
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench soak clean
+.PHONY: help setup demo test lint format bench bench-tracker sanitize soak clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | awk -F ':.*  ## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -34,6 +36,7 @@ lint: $(READY)  ## Check style and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(CC) -fsyntax-only -Wall -Wextra -Wconversion -Werror -Iext/c ext/c/*.c
 
 format: $(READY)  ## Format the Python sources
 	@$(BIN)/ruff check --fix .
@@ -41,6 +44,15 @@ format: $(READY)  ## Format the Python sources
 
 bench: $(READY)  ## Print the accuracy and speed figures that README quotes
 	@$(BIN)/python -m tests.bench
+
+bench-tracker: $(READY)  ## Measure ByteTrack beside its floor and against the others on PyPI, which it installs
+	@$(BIN)/python -m tests.bench.tracker
+	@$(BIN)/python -m tests.bench.tracker_rivals
+
+sanitize: $(READY)  ## Run the compiled core's tests under the address and undefined-behaviour sanitizers
+	@SPOTON_DEBUG=1 $(BIN)/python setup.py --quiet build --build-base build/sanitized --build-lib build/sanitized/lib
+	@LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libstdc++.so)" ASAN_OPTIONS=detect_leaks=0 \
+		PYTHONPATH=build/sanitized/lib $(BIN)/pytest --import-mode=append -p no:cacheprovider $(SANITIZE_TESTS) $(TEST_ARGS)
 
 soak: $(READY)  ## Run the minutes-long tests
 	@$(BIN)/python -m pytest -m soak --timeout=3600 $(TEST_ARGS)

@@ -28,6 +28,8 @@ C_SOURCES = {
 }
 
 
+# Built for one version of Python: the limited API (abi3) works from 3.11 on, but makes a call of the tracker 0.4 us
+# slower, a sixth of an update of 10 people.
 def extension(pyx: Path) -> Extension:
     return Extension(
         f"spoton_edge._ext.{pyx.stem}",
@@ -43,7 +45,7 @@ def extension(pyx: Path) -> Extension:
 setup(
     ext_modules=cythonize(
         [extension(pyx) for pyx in sorted(Path("ext").glob("*.pyx"))],
-        build_dir="build/cython",
+        build_dir="build/cython-debug" if DEBUG else "build/cython",
         compiler_directives={
             "language_level": 3,
             "boundscheck": DEBUG,

@@ -26,7 +26,7 @@ cdef extern from "bytetrack.h" nogil:
         float high_score, low_score, new_score
         double match_limit, second_match_limit, new_match_limit, duplicate_limit, pixel
     ctypedef struct bytetrack:
-        pass
+        int n_active
     ctypedef struct bytetrack_scratch:
         pass
     void bytetrack_init(bytetrack *camera, int64_t max_lost_frames)
@@ -35,11 +35,13 @@ cdef extern from "bytetrack.h" nogil:
     void bytetrack_update(bytetrack *camera, bytetrack_scratch *scratch, const bytetrack_rules *rules,
                           const float *xyxy, const float *score, int n)
     void bytetrack_predict(bytetrack *camera)
-    int bytetrack_count(const bytetrack *camera)
     void bytetrack_copy(const bytetrack *camera, int64_t *track_id, float *xyxy, float *score, uint8_t *state)
     void bytetrack_free(bytetrack *camera)
     void bytetrack_scratch_free(bytetrack_scratch *scratch)
     int64_t bytetrack_check(const float *xyxy, const float *score, int64_t rows, int *column)
+
+cdef object empty = np.empty
+cdef object I8 = np.dtype(np.int64), F4 = np.dtype(np.float32), U1 = np.dtype(np.uint8)
 
 cdef enum:
     MOST_BOXES = 1 << 24
@@ -163,8 +165,8 @@ cdef class Tracks:
     cdef uint8_t *state_at
 
     def __cinit__(self, Py_ssize_t rows):
-        self.track_id, self.xyxy = np.empty(rows, np.int64), np.empty((rows, 4), np.float32)
-        self.score, self.state = np.empty(rows, np.float32), np.empty(rows, np.uint8)
+        self.track_id, self.xyxy = empty(rows, I8), empty((rows, 4), F4)
+        self.score, self.state = empty(rows, F4), empty(rows, U1)
         self.id_at, self.xyxy_at = <int64_t *>_memory(self.track_id), <float *>_memory(self.xyxy)
         self.score_at, self.state_at = <float *>_memory(self.score), <uint8_t *>_memory(self.state)
 
@@ -242,7 +244,7 @@ cdef class ByteTracker:
         return 0
 
     cdef Tracks tracks(self):
-        cdef Tracks tracks = Tracks(bytetrack_count(&self.camera))
+        cdef Tracks tracks = Tracks(self.camera.n_active)
         bytetrack_copy(&self.camera, tracks.id_at, tracks.xyxy_at, tracks.score_at, tracks.state_at)
         return tracks
 
@@ -391,21 +393,20 @@ cdef class MultiCameraTracker:
         cdef BatchTracks tracks
         cdef int i, at, rows = 0
         for i in range(items):
-            rows += bytetrack_count(&self.cameras[which[i]])
+            rows += self.cameras[which[i]].n_active
         tracks = BatchTracks(rows)
         tracks.camera, tracks.offsets = np.empty(rows, np.int16), np.empty(items + 1, np.int32)
         cdef int16_t *camera = <int16_t *>_memory(tracks.camera)
         cdef int32_t *offsets = <int32_t *>_memory(tracks.offsets)
-        with nogil:
-            offsets[0] = 0
-            for i in range(items):
-                at = offsets[i]
-                bytetrack_copy(&self.cameras[which[i]], tracks.id_at + at, tracks.xyxy_at + 4 * at,
-                               tracks.score_at + at, tracks.state_at + at)
-                offsets[i + 1] = at + bytetrack_count(&self.cameras[which[i]])
-                while at < offsets[i + 1]:
-                    camera[at] = which[i]
-                    at += 1
+        offsets[0] = 0
+        for i in range(items):
+            at = offsets[i]
+            bytetrack_copy(&self.cameras[which[i]], tracks.id_at + at, tracks.xyxy_at + 4 * at,
+                           tracks.score_at + at, tracks.state_at + at)
+            offsets[i + 1] = at + self.cameras[which[i]].n_active
+            while at < offsets[i + 1]:
+                camera[at] = which[i]
+                at += 1
         return tracks
 
 

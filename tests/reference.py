@@ -78,13 +78,13 @@ def nms(boxes: np.ndarray, scores: np.ndarray, max_iou: float) -> list[int]:
 
 F8 = NDArray[np.float64]
 TRACKED, LOST, REMOVED = 0, 1, 2
-IDENTITY, ZERO = np.eye(4), np.zeros((4, 4))
-MOTION = np.block([[IDENTITY, IDENTITY], [ZERO, IDENTITY]])
-MEASURE = np.block([IDENTITY, ZERO])
 
 
-class Filter:
-    """The 8-state constant-velocity Kalman filter with its whole 8 x 8 covariance."""
+class MatrixFilter:
+    """The 8-state constant-velocity Kalman filter as the papers write it, with its whole 8 x 8 covariance."""
+
+    motion = np.block([[np.eye(4), np.eye(4)], [np.zeros((4, 4)), np.eye(4)]])
+    measure = np.block([np.eye(4), np.zeros((4, 4))])
 
     def __init__(self, z: F8) -> None:
         h = z[3]
@@ -94,20 +94,53 @@ class Filter:
     def predict(self) -> None:
         h = self.mean[3]
         noise = np.diag(np.square([h / 20, h / 20, 1e-2, h / 20, h / 160, h / 160, 1e-5, h / 160]))
-        self.mean = MOTION @ self.mean
-        self.cov = MOTION @ self.cov @ MOTION.T + noise
+        self.mean = self.motion @ self.mean
+        self.cov = self.motion @ self.cov @ self.motion.T + noise
 
     def update(self, z: F8) -> None:
         h = self.mean[3]
-        noise = np.diag(np.square([h / 20, h / 20, 1e-1, h / 20]))
-        s = MEASURE @ self.cov @ MEASURE.T + noise
-        gain = np.linalg.solve(s, MEASURE @ self.cov).T
-        self.mean = self.mean + gain @ (z - MEASURE @ self.mean)
+        s = self.measure @ self.cov @ self.measure.T + np.diag(np.square([h / 20, h / 20, 1e-1, h / 20]))
+        gain = np.linalg.solve(s, self.measure @ self.cov).T
+        self.mean = self.mean + gain @ (z - self.measure @ self.mean)
         self.cov = self.cov - gain @ s @ gain.T
 
+
+class Filter:
+    """The same filter in blocks: coordinate i has a value, a rate and the covariance [p c; c v] of the two.
+
+    Operation for operation what is compiled, so that both break ties between equal costs alike.
+    """
+
+    def __init__(self, z: F8) -> None:
+        h = z[3]
+        self.value, self.rate = z.copy(), np.zeros(4)
+        self.p = self._noise(2 * (1 / 20) * h, 1e-2)
+        self.c = np.zeros(4)
+        self.v = self._noise(10 * (1 / 160) * h, 1e-5)
+
+    @staticmethod
+    def _noise(length: float, aspect: float) -> F8:
+        return np.array([length * length, length * length, aspect * aspect, length * length])
+
+    def predict(self) -> None:
+        h = self.value[3]
+        self.p = ((self.p + self.c) + (self.c + self.v)) + self._noise(1 / 20 * h, 1e-2)
+        self.c = self.c + self.v
+        self.v = self.v + self._noise(1 / 160 * h, 1e-5)
+        self.value = self.value + self.rate
+
+    def update(self, z: F8) -> None:
+        s = self.p + self._noise(1 / 20 * self.value[3], 1e-1)
+        gain, rate_gain, surprise = self.p / s, self.c / s, z - self.value
+        self.value, self.rate = self.value + surprise * gain, self.rate + surprise * rate_gain
+        self.p, self.c = self.p - gain * s * gain, self.c - gain * s * rate_gain
+        self.v = self.v - rate_gain * s * rate_gain
+
     def box(self) -> F8:
-        cx, cy, aspect, h = self.mean[:4]
-        return np.array([cx - aspect * h / 2, cy - h / 2, cx + aspect * h / 2, cy + h / 2])
+        cx, cy, aspect, h = self.value
+        w = aspect * h
+        x, y = cx - w / 2, cy - h / 2
+        return np.array([x, y, w + x, h + y])
 
 
 @dataclass(eq=False)
@@ -121,7 +154,7 @@ class Detection:
     score: np.float32
 
     def box(self) -> F8:
-        return np.array([self.x, self.y, self.x + self.w, self.y + self.h])
+        return np.array([self.x, self.y, self.w + self.x, self.h + self.y])
 
     def measured(self) -> F8:
         return np.array([self.x + self.w / 2, self.y + self.h / 2, self.w / self.h, self.h])
@@ -159,7 +192,7 @@ def assign(cost: F8, limit: float) -> list[int]:
 
     Rows are added one by one along a shortest augmenting path (Jonker & Volgenant 1987) in the matrix widened by a
     spare column of cost `limit` for each row. Of equal paths: a real column before a spare one, a free column before a
-    taken one, the lower index first.
+    taken one, the lower index first; of spare columns, the last.
     """
     rows, columns = cost.shape
     wide = np.full((rows, columns + rows), np.inf)
@@ -177,8 +210,8 @@ def assign(cost: F8, limit: float) -> list[int]:
             through = wide[row] - dual - reach
             nearer = ~scanned & (through < distance)
             distance[nearer], via[nearer] = through[nearer], row
-            order = [(distance[j], j >= columns, owner[j] >= 0, j) for j in np.flatnonzero(~scanned)]
-            end = min(order)[3]
+            nearest = np.flatnonzero(~scanned & (distance == distance[~scanned].min()))
+            end = min(nearest, key=lambda j: (j >= columns, owner[j] >= 0, -j if j >= columns else j))
             if owner[end] < 0:
                 break
             scanned[end] = True
@@ -253,7 +286,7 @@ class ByteTrack:
     def _predict(self) -> None:
         for track in self.tracked + self.lost:
             if track.state != TRACKED:
-                track.filter.mean[7] = 0
+                track.filter.rate[3] = 0
             if track.confirmed:
                 track.filter.predict()
 

@@ -1,5 +1,6 @@
 #include "bytetrack.h"
 
+#include <float.h>
 #include <math.h>
 #include <stddef.h>
 
@@ -47,6 +48,11 @@ static void put_detections(overlap_boxes *boxes, const float *xyxy, const int *w
 static void associate(bytetrack_scratch *s, const kalman_bank *bank, const int *tracks, int n_tracks, const float *xyxy,
                       const float *score, const int *detections, int n_detections, double pixel, double limit) {
     overlap_rule rule = {pixel, limit};
+    if (!n_tracks || !n_detections) {
+        for (int i = 0; i < n_tracks; i++) s->column_of_row[i] = -1;
+        for (int j = 0; j < n_detections; j++) s->row_of_column[j] = -1;
+        return;
+    }
     put_tracks(&s->rows, bank, tracks, n_tracks, pixel);
     put_detections(&s->columns, xyxy, detections, n_detections, pixel);
     if (score) {
@@ -152,6 +158,11 @@ static void drop_duplicates(bytetrack *t, bytetrack_scratch *s, const bytetrack_
     t->n_tracked = kept;
 }
 
+static void count_active(bytetrack *t) {
+    t->n_active = 0;
+    for (int i = 0; i < t->n_tracked; i++) t->n_active += t->confirmed[t->tracked[i]];
+}
+
 static void predict(bytetrack *t) {
     for (int i = 0; i < t->n_lost; i++) t->bank.height_rate[t->lost[i]] = 0;
     kalman_predict(&t->bank, t->slots);
@@ -217,6 +228,7 @@ void bytetrack_update(bytetrack *t, bytetrack_scratch *s, const bytetrack_rules 
     }
     renew_lost(t, s->remaining, n_lost);
     drop_duplicates(t, s, rules);
+    count_active(t);
 }
 
 void bytetrack_predict(bytetrack *t) {
@@ -224,12 +236,6 @@ void bytetrack_predict(bytetrack *t) {
     t->frame++;
     t->coasting = 1;
     predict(t);
-}
-
-int bytetrack_count(const bytetrack *t) {
-    int n = 0;
-    for (int i = 0; i < t->n_tracked; i++) n += t->confirmed[t->tracked[i]];
-    return n;
 }
 
 void bytetrack_copy(const bytetrack *t, int64_t *track_id, float *xyxy, float *score, uint8_t *state) {
@@ -248,7 +254,7 @@ void bytetrack_copy(const bytetrack *t, int64_t *track_id, float *xyxy, float *s
     }
 }
 
-int64_t bytetrack_check(const float *xyxy, const float *score, int64_t rows, int *column) {
+static int64_t first_bad(const float *xyxy, const float *score, int64_t rows, int *column) {
     for (int64_t i = 0; i < rows; i++) {
         const float *box = xyxy + 4 * i;
         for (int k = 0; k < 4; k++) {
@@ -263,4 +269,15 @@ int64_t bytetrack_check(const float *xyxy, const float *score, int64_t rows, int
         if (box[3] < box[1]) return i;
     }
     return -1;
+}
+
+/* Nothing is bad in nearly every frame, and a loop that does not stop to say what is a quarter of the other. */
+int64_t bytetrack_check(const float *xyxy, const float *score, int64_t rows, int *column) {
+    int bad = 0;
+    for (int64_t i = 0; i < 4 * rows; i++) bad |= !(fabsf(xyxy[i]) <= BYTETRACK_FARTHEST);
+    for (int64_t i = 0; i < rows; i++) bad |= !(fabsf(score[i]) <= FLT_MAX);
+    for (int64_t i = 0; i < rows; i++) {
+        bad |= (xyxy[4 * i + 2] < xyxy[4 * i]) | (xyxy[4 * i + 3] < xyxy[4 * i + 1]);
+    }
+    return bad ? first_bad(xyxy, score, rows, column) : -1;
 }

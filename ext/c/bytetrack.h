@@ -11,6 +11,9 @@
 
 enum { BYTETRACK_OK = 0, BYTETRACK_NO_MEMORY = -1 };
 
+/* Neighbours in an array are worked on by different threads and must not share a cache line. */
+enum { BYTETRACK_APART = 128 };
+
 /* No picture reaches this far, px; within it nothing overflows in single precision. */
 #define BYTETRACK_FARTHEST 1e9F
 
@@ -35,9 +38,11 @@ typedef struct {
     uint8_t *state, *confirmed, *removed_before;
     int *tracked, *lost, *free_slots;
     int n_tracked, n_lost, n_free;
+    int n_active; /* tracked and confirmed: what a caller sees */
     int64_t frame, last_id, max_lost_frames;
     uint8_t coasting; /* 1 after bytetrack_predict, 0 after bytetrack_update */
     void *block; /* the memory behind the pointers above */
+    char apart[BYTETRACK_APART];
 } bytetrack;
 
 /* Scratch of one thread, grown by bytetrack_reserve and good for any camera. */
@@ -49,6 +54,7 @@ typedef struct {
     double *column_score;
     int *pool, *unconfirmed, *remaining, *column_of_row, *row_of_column, *high, *low;
     void *block, *pair_block; /* the memory behind the pointers above */
+    char apart[BYTETRACK_APART];
 } bytetrack_scratch;
 
 /* A camera that has seen nothing; max_lost_frames is how long a lost track is kept. Allocates nothing. */
@@ -67,10 +73,7 @@ void bytetrack_update(bytetrack *camera, bytetrack_scratch *scratch, const bytet
 /* Advances one frame without looking: the Kalman prediction of every confirmed track. */
 void bytetrack_predict(bytetrack *camera);
 
-/* How many tracks are active: tracked and confirmed. */
-int bytetrack_count(const bytetrack *camera);
-
-/* Copies the active tracks to arrays of bytetrack_count rows; state 0: seen in this frame, 1: predicted. */
+/* Copies the active tracks to arrays of camera->n_active rows; state 0: seen in this frame, 1: predicted. */
 void bytetrack_copy(const bytetrack *camera, int64_t *track_id, float *xyxy, float *score, uint8_t *state);
 
 void bytetrack_free(bytetrack *camera);

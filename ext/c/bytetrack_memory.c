@@ -151,7 +151,7 @@ void bytetrack_init(bytetrack *t, int64_t max_lost_frames) {
 }
 
 void bytetrack_forget(bytetrack *t) {
-    t->n_tracked = t->n_lost = t->n_free = t->slots = 0;
+    t->n_tracked = t->n_lost = t->n_free = t->n_active = t->slots = 0;
     t->frame = 0;
     t->coasting = 0;
 }

@@ -1,7 +1,14 @@
 #include "crew.h"
 
 #include <pthread.h>
+#include <stdint.h>
 #include <stdlib.h>
+
+/* Items first .. last - 1 are still to do. Each worker has a stretch of its own, the same in every run, so that what an
+ * item works on stays in one core's cache. */
+typedef struct {
+    int first, last;
+} stretch;
 
 typedef struct {
     crew *crew;
@@ -9,21 +16,32 @@ typedef struct {
     pthread_t thread;
 } helper;
 
-/* Everything below `lock` is guarded by it. */
+/* The stretches and everything below `lock` are guarded by it. */
 struct crew {
     int helpers;
     helper *helper;
+    stretch *stretches; /* helpers + 1 */
     pthread_mutex_t lock;
     pthread_cond_t begun, done;
     crew_work work;
     void *job;
-    int items, next, finished, over;
+    int items, finished, over;
 };
 
-/* Takes and does items until none is left; called and left with the lock held. */
-static void take_items(crew *c, int worker) {
-    while (c->next < c->items) {
-        int item = c->next++;
+/* The next item of a worker's own stretch, else the last of the longest stretch, else -1. */
+static int take_item(crew *c, int worker) {
+    stretch *own = &c->stretches[worker], *longest = own;
+    if (own->first < own->last) return own->first++;
+    for (int w = 0; w <= c->helpers; w++) {
+        stretch *other = &c->stretches[w];
+        if (other->last - other->first > longest->last - longest->first) longest = other;
+    }
+    return longest->first < longest->last ? --longest->last : -1;
+}
+
+/* Does items until none is left; called and left with the lock held. */
+static void take_part(crew *c, int worker) {
+    for (int item = take_item(c, worker); item >= 0; item = take_item(c, worker)) {
         crew_work work = c->work;
         void *job = c->job;
         pthread_mutex_unlock(&c->lock);
@@ -38,7 +56,7 @@ static void *help(void *argument) {
     crew *c = h->crew;
     pthread_mutex_lock(&c->lock);
     while (!c->over) {
-        take_items(c, h->worker);
+        take_part(c, h->worker);
         if (!c->over) pthread_cond_wait(&c->begun, &c->lock);
     }
     pthread_mutex_unlock(&c->lock);
@@ -52,13 +70,16 @@ crew *crew_start(int threads) {
     pthread_cond_init(&c->begun, NULL);
     pthread_cond_init(&c->done, NULL);
     c->helper = calloc((size_t)threads, sizeof *c->helper);
-    for (int i = 0; c->helper && i < threads - 1; i++) {
+    c->stretches = calloc((size_t)threads, sizeof *c->stretches);
+    pthread_mutex_lock(&c->lock);
+    for (int i = 0; c->helper && c->stretches && i < threads - 1; i++) {
         helper *h = &c->helper[i];
         h->crew = c;
         h->worker = i + 1;
         if (pthread_create(&h->thread, NULL, help, h)) break;
         c->helpers++;
     }
+    pthread_mutex_unlock(&c->lock);
     if (c->helpers < threads - 1) {
         crew_stop(c);
         return NULL;
@@ -71,11 +92,15 @@ void crew_run(crew *c, crew_work work, void *job, int items) {
     c->work = work;
     c->job = job;
     c->items = items;
-    c->next = c->finished = 0;
+    c->finished = 0;
+    for (int w = 0; w <= c->helpers; w++) {
+        int64_t part = c->helpers + 1;
+        c->stretches[w].first = (int)(items * (int64_t)w / part);
+        c->stretches[w].last = (int)(items * (int64_t)(w + 1) / part);
+    }
     pthread_cond_broadcast(&c->begun);
-    take_items(c, 0);
+    take_part(c, 0);
     while (c->finished < c->items) pthread_cond_wait(&c->done, &c->lock);
-    c->items = c->next = 0;
     pthread_mutex_unlock(&c->lock);
 }
 
@@ -90,5 +115,6 @@ void crew_stop(crew *c) {
     pthread_cond_destroy(&c->begun);
     pthread_cond_destroy(&c->done);
     free(c->helper);
+    free(c->stretches);
     free(c);
 }

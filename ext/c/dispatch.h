@@ -4,7 +4,7 @@
 #define SPOTON_DISPATCH_H
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__gnu_linux__) && \
-    !defined(__SANITIZE_ADDRESS__)
+    !defined(__SANITIZE_ADDRESS__) && !defined(SPOTON_NO_DISPATCH)
 #define SPOTON_DISPATCH __attribute__((target_clones("avx2", "default")))
 #else
 #define SPOTON_DISPATCH

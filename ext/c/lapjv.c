@@ -61,8 +61,9 @@ static void augment(const lapjv_problem *p, lapjv_scratch *s, int root, int *col
         s->mark[best] = SCANNED;
         row = row_of_column[best];
         reach = p->cost[s->row_edge[row]] - s->dual[best] - s->distance[best];
-        if (p->limit - reach < leave) {
-            leave = p->limit - reach;
+        double leave_here = p->limit - reach;
+        if (leave_here < leave || (leave_here == leave && row > leaver)) {
+            leave = leave_here;
             leaver = row;
         }
     }

@@ -25,7 +25,8 @@ typedef struct {
  * of people who stand apart costs next to nothing.
  *
  * Ties are broken the same way always: a real column before staying unmatched, a free column before a taken one, the
- * lower index first. Writes column_of_row (rows) and row_of_column (columns), -1 where unmatched. */
+ * lower index first; of rows to leave unmatched, the last. Writes column_of_row (rows) and row_of_column (columns), -1
+ * where unmatched. */
 void lapjv_solve(const lapjv_problem *problem, lapjv_scratch *scratch, int *column_of_row, int *row_of_column);
 
 #endif

@@ -1,6 +1,7 @@
 #include "overlap.h"
 
 #include <math.h>
+#include <stdint.h>
 
 #include "dispatch.h"
 
@@ -23,15 +24,39 @@ void overlap_close(overlap_boxes *b) {
     }
 }
 
-/* How far apart two boxes may look in single precision and yet overlap: the pixel of PASCAL and the rounding of both. */
-static float slack(double at) { return (float)(1.01 + fabs(at) * 1e-6); }
+static double least(double a, double b) { return a < b ? a : b; }
+static double most(double a, double b) { return a > b ? a : b; }
 
 static double iou(const overlap_boxes *a, int i, const overlap_boxes *b, int j, double pixel) {
-    double width = fmin(a->x2[i], b->x2[j]) - fmax(a->x1[i], b->x1[j]) + pixel;
-    double height = fmin(a->y2[i], b->y2[j]) - fmax(a->y1[i], b->y1[j]) + pixel;
+    double width = least(a->x2[i], b->x2[j]) - most(a->x1[i], b->x1[j]) + pixel;
+    double height = least(a->y2[i], b->y2[j]) - most(a->y1[i], b->y1[j]) + pixel;
     if (!(width > 0 && height > 0)) return 0;
     double shared = width * height;
     return shared / (a->area[i] + b->area[j] - shared);
+}
+
+/* An IoU above `share` needs that share of the row's width and height: a column must reach so far into the row's box.
+ * The slack is for the pixel of PASCAL and for the rounding of both boxes to single precision. */
+typedef struct {
+    float right_from, left_to, bottom_from, top_to;
+} reach;
+
+static reach reach_of(const overlap_boxes *rows, int i, double share) {
+    double x = share * (rows->x2[i] - rows->x1[i]), y = share * (rows->y2[i] - rows->y1[i]);
+    double slack = 2 + 1e-6 * (fabs(rows->x1[i]) + fabs(rows->x2[i]) + fabs(rows->y1[i]) + fabs(rows->y2[i]));
+    reach r = {(float)(rows->x1[i] + x - slack), (float)(rows->x2[i] - x + slack),
+               (float)(rows->y1[i] + y - slack), (float)(rows->y2[i] - y + slack)};
+    return r;
+}
+
+static int lowest_bit(uint32_t bits) {
+#ifdef __GNUC__
+    return __builtin_ctz(bits);
+#else
+    int k = 0;
+    while (!(bits >> k & 1)) k++;
+    return k;
+#endif
 }
 
 SPOTON_DISPATCH
@@ -39,26 +64,31 @@ void overlap_find(const overlap_boxes *rows, const overlap_boxes *columns, const
                   overlap_pairs *pairs) {
     const float *restrict left = columns->left, *restrict top = columns->top;
     const float *restrict right = columns->right, *restrict bottom = columns->bottom;
-    int used = 0;
+    int *restrict kept_column = pairs->column;
+    double *restrict kept_cost = pairs->cost;
+    int n_columns = columns->n, used = 0;
+    double top_score = 1;
+    for (int j = 0; score && j < n_columns; j++) top_score = most(top_score, score[j]);
+    double share = (1 - rule.limit) / top_score;
+
     pairs->start[0] = 0;
     for (int i = 0; i < rows->n; i++) {
-        float from_x = rows->left[i] - slack(rows->x1[i]), from_y = rows->top[i] - slack(rows->y1[i]);
-        float to_x = rows->right[i] + slack(rows->x2[i]), to_y = rows->bottom[i] + slack(rows->y2[i]);
-        for (int block = 0; block < columns->n; block += OVERLAP_LANES) {
-            int near[OVERLAP_LANES], any = 0;
+        reach r = reach_of(rows, i, share);
+        for (int block = 0; block < n_columns; block += OVERLAP_LANES) {
+            uint32_t near = 0; /* bit k: column block + k reaches into the box */
             for (int k = 0; k < OVERLAP_LANES; k++) {
                 int j = block + k;
-                near[k] = (right[j] >= from_x) & (left[j] <= to_x) & (bottom[j] >= from_y) & (top[j] <= to_y);
-                any |= near[k];
+                int hit = (right[j] >= r.right_from) & (left[j] <= r.left_to) & (bottom[j] >= r.bottom_from) &
+                          (top[j] <= r.top_to);
+                near |= hit ? UINT32_C(1) << k : 0;
             }
-            if (!any) continue;
-            for (int k = 0; k < OVERLAP_LANES; k++) {
-                if (!near[k]) continue;
-                double cost = 1 - iou(rows, i, columns, block + k, rule.pixel);
-                if (score) cost = 1 - (1 - cost) * score[block + k];
+            for (; near; near &= near - 1) {
+                int j = block + lowest_bit(near);
+                double cost = 1 - iou(rows, i, columns, j, rule.pixel);
+                if (score) cost = 1 - (1 - cost) * score[j];
                 if (!(cost < rule.limit)) continue;
-                pairs->column[used] = block + k;
-                pairs->cost[used++] = cost;
+                kept_column[used] = j;
+                kept_cost[used++] = cost;
             }
         }
         pairs->start[i + 1] = used;

@@ -2,7 +2,7 @@
 #ifndef SPOTON_OVERLAP_H
 #define SPOTON_OVERLAP_H
 
-enum { OVERLAP_LANES = 16 };
+enum { OVERLAP_LANES = 32 };
 
 /* Boxes in px, struct of arrays, owned by the caller. `left` .. `bottom` are the same boxes in single precision, for a
  * quick look; they need room for a multiple of OVERLAP_LANES. */

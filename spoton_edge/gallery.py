@@ -64,9 +64,9 @@ class Evidence:
     def nats(self, kind: int, cosine: F4) -> F8:
         """The log likelihood ratio of cosines (n,); 0 as long as too little is known, or where the kinds look alike."""
         count, mean = self._count[kind], self._mean[kind]
-        if count.min() < 30 or mean[0] <= mean[1]:
-            return np.zeros(len(cosine))
-        sd = np.sqrt(self._m2[kind] / count) + 0.02
+        sd = np.sqrt(self._m2[kind] / np.maximum(count, 1.0)) + 0.02
+        if count.min() < 30 or mean[0] - mean[1] < sd.mean():
+            return np.zeros(len(cosine))  # a model that tells people apart less than one spread says nothing
         # Beyond the two means the tails of the two bells say more about the bells than about people.
         c = np.clip(cosine.astype(np.float64), mean[1] - sd[1], mean[0] + sd[0])
         ratio = -0.5 * ((c - mean[0]) / sd[0]) ** 2 + 0.5 * ((c - mean[1]) / sd[1]) ** 2 + np.log(sd[1] / sd[0])

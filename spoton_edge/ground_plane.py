@@ -111,7 +111,7 @@ class GroundPlane:
         """The camera's row of the table that `ext/ground.pyx` reads."""
         # A vertical guessed from the homography is off by as much as people differ in height, or more.
         height_doubt = (1.0 if self.projection_known else 2.5) if self.has_vertical else 0.0
-        flags = [*self.image_size, 1.0, height_doubt]
+        flags = [*self.image_size, 1.0, height_doubt, 0.0, 0.0]
         return np.concatenate([self.homography.ravel(), np.nan_to_num(self.projection).ravel(), flags])
 
 
@@ -125,6 +125,7 @@ class Site:
         for row, plane in zip(self.table, planes, strict=True):
             if plane is not None:
                 row[:] = plane.row()
+                row[-2] = (model or FootModel()).height_m
         self.corners = np.ascontiguousarray(np.concatenate([*regions, np.zeros((0, 2))]))
         self.offsets = np.concatenate([[0], np.cumsum([len(region) for region in regions])]).astype(np.int32)
         self.model = np.array(astuple(model or FootModel()))

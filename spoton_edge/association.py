@@ -48,7 +48,8 @@ class Policy:
     agree: float = 16.0  # views of one person differ by more only once in 3,000
     stranger_per_m2: float = 0.02  # density of boxes that are nobody known, per camera and frame
     habit_nats: float = 4.6  # a tracker exchanges two people in one frame of a hundred at worst
-    sure_margin: float = 0.5  # of IoU between following one's own box and following another's: no doubt
+    no_margin: float = 0.4
+    sure_margin: float = 0.9  # of IoU between following one's own box and following another's: no doubt
     shadow: float = 0.25
     inner_nats: float = 3.0
     temper: float = 0.5  # places of one person err alike from frame to frame: half as much evidence as it seems
@@ -66,7 +67,7 @@ class Policy:
     hold_s: float = 1.0  # how long a sure candidate may wait for evidence before it gets a new id
     tell_apart_nats: float = 3.0  # a camera that sees two tracks side by side says that they are two people,
     most_tell_apart_nats: float = 20.0
-    one_nats: float = 3.0  # cameras that see only one of them say that they are one; at so much they are
+    one_nats: float = 8.0  # cameras that see only one of them say that they are one; at so much they are
 
 
 class Associator:
@@ -203,10 +204,7 @@ class Associator:
         self._scale = np.exp(self._log_scale)
         np.add.at(self._bias, seen.camera[u], self.eta_b * np.clip(e, -0.3, 0.3))
         self._bias -= self._bias.mean(axis=0)
-
-    eta = 0.01
-    eta_b = 0.005
-    smin = 0.2
+    eta=.0; eta_b=.005; smin=.2
 
     # -- one step -------------------------------------------------------------------------------------------------
 
@@ -251,7 +249,7 @@ class Associator:
         lag_s = (now_ns - seen.captured_ns) * 1e-9
         is_held = held >= 0
         keys, uids = keys_of(seen), table.record["uid"].copy()
-        stray = 1.0 / (1.0 + np.exp(policy.habit_nats * np.minimum(margin / policy.sure_margin, 1.0)))
+        stray = 1.0 / (1.0 + np.exp(policy.habit_nats * np.clip((margin - policy.no_margin) / (policy.sure_margin - policy.no_margin), 0.0, 1.0)))
         prior = self._beliefs.prior(keys, uids, stray)
         habit = np.log(prior[:, :-1] * prior.shape[1])
         d2, nats = table.gate(xy, seen.ground_cov, lag_s, held, policy.gate, policy.held_gate)
@@ -275,6 +273,7 @@ class Associator:
                 d2[mine] = d2c
                 match[mine] = self._assign(gain[mine] + looks[mine] + habit[mine], seen.camera[mine])
         table.state, table.cov = state0, cov0
+        if self.clusters: match = self._by_cluster(seen, match, placed, lag_s, habit)
         gain = gain + looks
         evidence = np.exp(policy.temper * np.clip(gain, -30.0, 30.0))
         posterior = prior * np.column_stack([np.where(np.isfinite(gain), evidence, 0.0), np.ones(rows)])
@@ -299,8 +298,33 @@ class Associator:
         self._margin_of = reasons[:, 2]
         return match, reasons
 
-    sweeps = 1
-
+    sweeps = 2
+    clusters = False
+    def _by_cluster(self, seen, match, placed, lag_s, habit):
+        use = np.flatnonzero((match >= 0) & placed)
+        if len(use) < 2: return match
+        tracks, cl = np.unique(match[use], return_inverse=True)
+        R = seen.ground_cov[use]; det = R[:,0]*R[:,2]-R[:,1]**2
+        I = np.stack([R[:,2],-R[:,1],R[:,0]],1)/det[:,None]
+        n=len(tracks); W=np.zeros((n,3)); b=np.zeros((n,2)); hb=np.zeros((n,len(self._tracks)))
+        z=seen.ground_xy[use]
+        np.add.at(W,cl,I); np.add.at(b,cl,np.stack([I[:,0]*z[:,0]+I[:,1]*z[:,1],I[:,1]*z[:,0]+I[:,2]*z[:,1]],1))
+        np.add.at(hb,cl,np.clip(habit[use],-3,3))
+        d=W[:,0]*W[:,2]-W[:,1]**2
+        C=np.stack([W[:,2],-W[:,1],W[:,0]],1)/d[:,None]
+        m=np.stack([C[:,0]*b[:,0]+C[:,1]*b[:,1],C[:,1]*b[:,0]+C[:,2]*b[:,1]],1)
+        d2,nats=self._tracks.gate(m,C+self.floor*np.array([1.,0,1.]),np.zeros(n),np.full(n,-1,np.int32),100.,100.)
+        gain=-nats+hb+100.
+        gain[~np.isfinite(gain)]=-np.inf
+        gain[np.arange(n),tracks]=np.maximum(gain[np.arange(n),tracks],1.)
+        named=self._tracks.record["global_id"]>=0
+        # clusters swap only among tracks of their own standing
+        own_named=named[tracks]
+        gain[own_named[:,None]!=named[None]]=-np.inf
+        new=assign(gain,np.zeros(n,np.int16))
+        out=match.copy(); out[use]=new[cl]
+        return out
+    floor = 0.01
     def _assign(self, gain: F8, camera: I2) -> I4:
         """People first: a candidate, which may be a shadow of one of them, takes what they leave."""
         named = self._tracks.record["global_id"] >= 0

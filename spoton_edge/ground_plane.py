@@ -25,7 +25,7 @@ class FootModel:
 
     sd_u: float = 0.03  # a box agrees with its person to an IoU of about .8: a few per cent at each edge
     sd_v_seen: float = 0.04
-    sd_v_covered: float = 0.15  # ends anywhere between the knees and the guess of an amodal detector
+    sd_v_covered: float = 0.08  # half hidden, a box's end is half as sure
     sd_v_cut: float = 0.5
     height_m: float = 1.70
     sd_height_m: float = 0.10

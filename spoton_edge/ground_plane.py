@@ -18,6 +18,9 @@ from numpy.typing import ArrayLike
 from spoton_edge._ext import ground
 from spoton_edge.types import F4, F8, I2, Bool, Tracklets
 
+BIAS_RATE = 0.005  # per foot point: a camera is known after a few hundred
+HAS_PLANE = 23  # column of the table in ext/ground.pyx
+
 
 @dataclass(frozen=True, slots=True)
 class FootModel:
@@ -128,6 +131,7 @@ class Site:
                 row[-2] = (model or FootModel()).height_m
         self.corners = np.ascontiguousarray(np.concatenate([*regions, np.zeros((0, 2))]))
         self.offsets = np.concatenate([[0], np.cumsum([len(region) for region in regions])]).astype(np.int32)
+        self._bias = np.zeros((len(planes), 2))
         self.model = np.array(astuple(model or FootModel()))
 
     def project(self, tracklets: Tracklets) -> Tracklets:
@@ -136,7 +140,22 @@ class Site:
         xy, cov, foot = np.empty((rows, 2)), np.empty((rows, 3)), np.empty(rows, np.uint8)
         camera, xyxy = np.ascontiguousarray(tracklets.camera), np.ascontiguousarray(tracklets.xyxy)
         ground.project(camera, xyxy, self.table, self.corners, self.offsets, self.model, xy, cov, foot)
-        return replace(tracklets, ground_xy=xy, ground_cov=cov, foot=foot)
+        return replace(tracklets, ground_xy=xy - self._bias[camera], ground_cov=cov, foot=foot)
+
+    def in_view(self, xy: F8) -> Bool:
+        """Which cameras (M, C) have places xy (M, 2) m in their picture and region."""
+        return self.expected(xy, np.zeros(0, np.int16), np.zeros((0, 4), np.float32), margin=0.0)
+
+    def learn_bias(self, camera: I2, error: F8) -> None:
+        """Learn by how much each camera places people beside where all cameras do; error (n, 2) m of rows of `camera`.
+
+        Calibrations of one site disagree by a hand's breadth. Only the differences between cameras can be known.
+        """
+        if len(self.planes) < 2:
+            return
+        np.add.at(self._bias, camera, BIAS_RATE * np.clip(error, -0.3, 0.3))
+        placed = self.table[:, HAS_PLANE] > 0
+        self._bias[placed] -= self._bias[placed].mean(axis=0)
 
     def expected(self, xy: F8, camera: I2, xyxy: F4, margin: float = 0.03) -> Bool:
         """Which cameras (M, C) ought to see people at xy (M, 2) m: in view, and no box (T, 4) of the camera before them."""

@@ -64,6 +64,10 @@ class TrackletBook:
         self.entry["score"][row] = tracklets.score
         return row
 
+    def rename(self, uid: int, new: int) -> None:
+        """The tracklets of one track are another's from now on; -1: nobody's."""
+        self.entry["uid"][self.entry["uid"] == uid] = new
+
     def _margin(self, row: I4, tracklets: Tracklets) -> F8:
         """How much better each box continues its own tracklet than another of its camera, (T,)."""
         before = np.flatnonzero(self.entry["fresh"])

@@ -47,7 +47,9 @@ def match_tracklets(seen: Tracklets, held: I4, margin: F8, table: TrackTable, lo
     row = np.repeat(np.arange(rows, dtype=np.int32), np.diff(start))
     bonus, cosine = looks.compare(seen, row, table.record["entry"][column])
     own = held[row] == column
-    bonus[own] += policy.habit_nats + (policy.sure_habit_nats * np.clip(2.0 * margin - 0.8, 0.0, 1.0))[row[own]]
+    sd = np.sqrt(seen.ground_cov[:, 0] + seen.ground_cov[:, 2])
+    lead = np.clip(margin / policy.habit_margin - 1.0, 0.0, 1.0) * np.clip(sd / policy.habit_sd_m - 1.0, 0.0, 1.0)
+    bonus[own] += policy.habit_nats * lead[row[own]]
     gain = np.empty(len(column))
     base = -float(np.log(policy.stranger_per_m2))
     matching.compete(

@@ -113,12 +113,14 @@ class Associator:
         self._weigh(seen, found, camera, weight)
         self._looks.learn(seen, found.track, held, at, self._book, self._tracks.record)
         for pair in self._twins.watch(self._tracks, seen, found.track, weight):
-            self._join(*pair, events)
+            i, j = (np.flatnonzero(found.track == row) for row in pair)
+            if self._agree(seen, i, j):
+                self._join(*pair, events)
         self._tracks.sweep()
         self._name(events)
         self._retire(events)
         row = self._tracks.rows_of(self._book.entry["uid"][at])
-        choose_views(self._tracks, seen, row, self._sizes)
+        choose_views(self._tracks, self._book, seen, row, self._sizes)
         told = self._lost[self._tracks.now_ns - self._lost["seen_ns"] <= self._resume_ns]
         return global_tracks(self._tracks, told, self._book, seen, row), events
 
@@ -144,13 +146,23 @@ class Associator:
                 taken = set(track[:i][seen.camera[:i] == camera].tolist())
                 lag_s = np.array([(self._tracks.now_ns - seen.captured_ns[i]) * 1e-9])
                 near = self._tracks.nearest(xy, r, started, taken, self.policy.gate)
+                mates = np.flatnonzero(track == near)
                 if (
                     near >= 0
+                    and self._agree(seen, np.array([i]), mates)
                     and self._tracks.fuse(np.array([near], np.int32), xy[None], r[None], lag_s, self.policy.gate).all()
                 ):
                     track[i] = near
                     continue
             track[i] = self._tracks.begin(xy, r, int(seen.captured_ns[i]), camera, _feet(seen.xyxy[i : i + 1])[0])
+
+    def _agree(self, seen: Tracklets, one: I8, other: I8) -> bool:
+        """Whether every foot point of the rows `one` could be in one place with every one of `other`."""
+        apart = seen.ground_xy[one][:, None] - seen.ground_xy[other][None]
+        xx, xy, yy = np.moveaxis(seen.ground_cov[one][:, None] + seen.ground_cov[other][None], 2, 0)
+        x, y = apart[..., 0], apart[..., 1]
+        far = yy * x * x - 2 * xy * x * y + xx * y * y > self.policy.gate * (xx * yy - xy * xy)
+        return not far.any()
 
     def _note(self, seen: Tracklets, found: Match, held: I4, at: I4, events: list[Event]) -> None:
         """Write down who is whom now, and tell of cameras that a person has come into."""

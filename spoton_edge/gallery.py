@@ -61,12 +61,19 @@ class Evidence:
             self._m2[at] *= self._memory / total
             self._count[at] = self._memory
 
+    def _sd(self, kind: int) -> F8:
+        return np.asarray(np.sqrt(self._m2[kind] / np.maximum(self._count[kind], 1.0)) + 0.02)
+
+    def tells(self, kind: int) -> bool:
+        """Whether enough is known, and the means of same and different are at least one spread apart."""
+        mean = self._mean[kind]
+        return bool(self._count[kind].min() >= 30 and mean[0] - mean[1] >= self._sd(kind).mean())
+
     def nats(self, kind: int, cosine: F4) -> F8:
-        """The log likelihood ratio of cosines (n,); 0 as long as too little is known, or where the kinds look alike."""
-        count, mean = self._count[kind], self._mean[kind]
-        sd = np.sqrt(self._m2[kind] / np.maximum(count, 1.0)) + 0.02
-        if count.min() < 30 or mean[0] - mean[1] < sd.mean():
-            return np.zeros(len(cosine))  # a model that tells people apart less than one spread says nothing
+        """The log likelihood ratio of cosines (n,); 0 where the model says nothing."""
+        if not self.tells(kind):
+            return np.zeros(len(cosine))
+        mean, sd = self._mean[kind], self._sd(kind)
         # Beyond the two means the tails of the two bells say more about the bells than about people.
         c = np.clip(cosine.astype(np.float64), mean[1] - sd[1], mean[0] + sd[0])
         ratio = -0.5 * ((c - mean[0]) / sd[0]) ** 2 + 0.5 * ((c - mean[1]) / sd[1]) ** 2 + np.log(sd[1] / sd[0])

@@ -21,13 +21,9 @@ class Looks:
         self._refresh_ns = int(refresh_s * 1e9)
 
     @property
-    def in_use(self) -> bool:
-        """Whether any crop was ever embedded."""
-        return self._gallery.dimension > 0
-
-    @property
-    def full(self) -> bool:
-        return not self._free
+    def telling(self) -> bool:
+        """Whether crops are embedded, and by a model that tells people apart."""
+        return self._gallery.dimension > 0 and any(self._evidence.tells(kind) for kind in (SAME_CAMERA, OTHER_CAMERA))
 
     def compare(self, seen: Tracklets, row: I4, entry: I4) -> tuple[F8, F4]:
         """Evidence (nats) and cosine of pairs (tracklet, gallery entry), (E,); 0 and NaN where there is nothing to say."""

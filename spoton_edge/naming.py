@@ -48,16 +48,18 @@ def judge(
     cosine = _add_looks(nats, record["entry"], options["entry"], looks)
     taken = assign(nats, np.zeros(len(ready), np.int16))
     young = table.now_ns - record["born_ns"] < policy.hold_s * 1e9
-    unseen_looks = (record["entry"] < 0) & looks.in_use
+    unseen_looks = (record["entry"] < 0) & looks.telling
     verdicts = []
     for k in range(len(ready)):
         j = int(taken[k])
         best = float(nats[k].max(initial=-np.inf))
         odds = _odds(nats, k, j) if j >= 0 else -np.inf
-        if odds >= policy.posterior_nats:
+        if young[k] and unseen_looks[k] and np.isfinite(best):
+            verdicts.append(Verdict(None, reasoned("new")))  # a look at him may rule out what the place allows
+        elif odds >= policy.posterior_nats:
             reason = reasoned(_gate_name(int(gates[j, k]), handoff), distance[j, k], cosine[j, k], odds)
             verdicts.append(Verdict(j, reason))
-        elif young[k] and (best > policy.doubt_nats or (unseen_looks[k] and np.isfinite(best))):
+        elif young[k] and best > policy.doubt_nats:
             verdicts.append(Verdict(None, reasoned("new")))
         else:
             verdicts.append(Verdict(-1, reasoned("new", margin=-best)))
@@ -82,15 +84,15 @@ def _add_looks(nats: F8, candidate: I4, person: I4, looks: Looks) -> F4:
 def place_nats(lost: Sight, new: Sight, speed_mps: F8, motion: Motion, policy: Policy) -> F8:
     """How much likelier (log) a lost person is to turn up in a place than a newcomer is, (L, N); 0 without places.
 
-    Somebody standing probably still stands there, somebody walking has diffused, and after a long absence he comes in
-    where newcomers do.
+    Somebody who stood as likely as not stands there still, somebody who walked has diffused, and after a long absence
+    he comes in where newcomers do.
     """
     gap_s = np.maximum((new.seen_ns[None] - lost.seen_ns[:, None]) * 1e-9, 0.0)
     d2 = np.square(new.xy[None] - lost.xy[:, None]).sum(axis=2)
     base = np.square(lost.sd_m)[:, None] + np.square(new.sd_m)[None]
     keep = motion.keep_s
     walked = 2 * motion.speed_sd_mps**2 * keep * (gap_s - keep * (1 - np.exp(-gap_s / keep)))
-    stays = np.where(speed_mps < 0.3, 0.5, 0.1)[:, None]
+    stays = np.where(speed_mps < 0.3, 0.5, 0.0)[:, None]
     sway = 0.3**2  # how far people who stay in a place move
 
     def density(var: F8) -> F8:

@@ -6,7 +6,7 @@ import numpy as np
 
 from spoton_edge.global_track import Records, TrackTable
 from spoton_edge.tracklet_book import TrackletBook
-from spoton_edge.types import F8, I4, FootPoint, GlobalTracks, Tracklets, TrackState, Views
+from spoton_edge.types import F8, I2, I4, I8, FootPoint, GlobalTracks, Tracklets, TrackState, Views
 
 # How much of a view's size counts: a person whose feet are covered or cut is seen in part.
 WORTH = {FootPoint.COVERED: 0.5, FootPoint.CUT: 0.6, FootPoint.OUTSIDE: 0.0}
@@ -14,7 +14,7 @@ HYSTERESIS = 1.2  # another camera must be better by a fifth
 STILL_SEEN_NS = 500_000_000  # by a camera that had no part in this step
 
 
-def choose_views(table: TrackTable, seen: Tracklets, row: I4, image_sizes: F8) -> None:
+def choose_views(table: TrackTable, book: TrackletBook, seen: Tracklets, row: I4, image_sizes: F8) -> None:
     """Note the best camera of each track that tracklets (T,) show, row (T,), -1: none. A fraction of the picture's
 
     height is what counts; where the picture's size is not known, pixels of a full HD one.
@@ -31,7 +31,18 @@ def choose_views(table: TrackTable, seen: Tracklets, row: I4, image_sizes: F8) -
     quality = share * worth[seen.foot[use]] * np.where(is_best, HYSTERESIS, 1.0)
     order = np.lexsort((seen.camera[use], -quality, row[use]))
     track, first = np.unique(row[use][order], return_index=True)
-    table.record["best_view"][track] = seen.camera[use][order[first]]
+    # A best camera that only missed a frame stays the best.
+    entry, best = book.entry, table.record["best_view"]
+    recent = table.now_ns - entry["seen_ns"] < STILL_SEEN_NS
+    in_sight = np.isin(_pair(table.record["uid"], best), _pair(entry["uid"][recent], entry["camera"][recent]))
+    showing = np.zeros(len(table), np.bool_)
+    showing[row[use][is_best]] = True
+    change = showing[track] | ~in_sight[track]
+    best[track[change]] = seen.camera[use][order[first]][change]
+
+
+def _pair(uid: I8, camera: I2) -> I8:
+    return np.asarray((uid << 16) | (camera.astype(np.int64) & 0xFFFF))
 
 
 def global_tracks(table: TrackTable, lost: Records, book: TrackletBook, seen: Tracklets, row: I4) -> GlobalTracks:

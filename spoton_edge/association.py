@@ -81,7 +81,7 @@ class Associator:
         return self._crops.budget_hits
 
     def wanted(self, tracklets: Tracklets) -> Bool:
-        """Which placed tracklets (T,) to embed in this step: new, stale, ambiguous or about to leave, within the budget.
+        """Which placed tracklets (T,) to embed now: new, stale, ambiguous or about to leave, within the budget.
 
         Never one that overlaps another person or is cut by the picture: its crop would teach the wrong looks.
         """
@@ -130,7 +130,7 @@ class Associator:
         if not len(use):
             return
         self.site.learn_bias(seen.camera[use], seen.ground_xy[use] - self._tracks.state[track[use], :2])
-        lag_s = (self._tracks.now_ns - seen.captured_ns[use]) * 1e-9
+        lag_s: F8 = (self._tracks.now_ns - seen.captured_ns[use]).astype(np.float64) * 1e-9
         agreed = self._tracks.fuse(track[use], seen.ground_xy[use], seen.ground_cov[use], lag_s, self.policy.gate)
         track[use[~agreed]] = -1
 
@@ -230,7 +230,7 @@ class Associator:
     def _name(self, events: list[Event]) -> None:
         """Sure candidates take up the id they can be, or get a new one."""
         table, record = self._tracks, self._tracks.record
-        candidates = np.flatnonzero(record["global_id"] < 0)
+        candidates = np.flatnonzero(record["global_id"] < 0).astype(np.int32)
         if not len(candidates):
             return
         named = set(record["uid"][record["global_id"] >= 0].tolist())
@@ -265,7 +265,7 @@ class Associator:
         angle = np.arange(8) * np.pi / 4
         around = xy[:, None] + np.stack([np.cos(angle), np.sin(angle)], axis=1)
         in_view = self.site.in_view(np.ascontiguousarray(around.reshape(-1, 2))).any(axis=1)
-        return in_view.reshape(-1, 8).all(axis=1).astype(np.float64)
+        return np.asarray(in_view.reshape(-1, 8).all(axis=1), np.float64)
 
     def _resume(self, row: int, old: Records, verdict: Verdict, events: list[Event]) -> None:
         record, now_ns, global_id = self._tracks.record, self._tracks.now_ns, int(old["global_id"])

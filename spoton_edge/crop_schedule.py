@@ -34,7 +34,7 @@ class CropSchedule:
         usable &= (tracklets.foot != FootPoint.CUT) & (tracklets.foot != FootPoint.OUTSIDE)
         keys = keys_of(tracklets)
         at = book.rows_of(keys)
-        known = np.flatnonzero(at >= 0)
+        known = np.flatnonzero(at >= 0).astype(np.int32)
         age_ns, uid = np.full(len(tracklets), NEVER), np.full(len(tracklets), -1, np.int64)
         embedded_ns = book.entry["embedded_ns"][at[known]]
         age_ns[known] = np.where(embedded_ns > 0, tracklets.captured_ns[known] - embedded_ns, NEVER)
@@ -44,7 +44,7 @@ class CropSchedule:
         unnamed[~unnamed] = table.record["global_id"][row[~unnamed]] < 0
         ambiguous = np.array([in_crowd(int(u)) for u in uid], np.bool_)
         urgent = (unnamed | ambiguous | self._leaving(tracklets, known, at, book)) & (age_ns > self._refresh_ns // 4)
-        want = usable & (urgent | (age_ns > self._refresh_ns))
+        want: Bool = usable & (urgent | (age_ns > self._refresh_ns))
         if want.sum() > self._crops_per_batch:
             self.budget_hits += 1
             # The urgent first, then the longest not looked at; ties by key, so that the order of cameras is no matter.

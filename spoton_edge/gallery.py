@@ -1,7 +1,7 @@
 """What people look like: a few prototypes per person, and how much a cosine between crops is worth as evidence.
 
-One running mean is not enough: a person seen from behind is another vector. A gallery entry keeps several prototypes with
-the camera each was seen in, because crops of one camera compare far better than crops of two.
+One running mean is not enough: a person seen from behind is another vector. A gallery entry keeps several prototypes
+with the camera each was seen in, because crops of one camera compare far better than crops of two.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class Appearance:
 class Evidence:
     """From cosine to nats: the log likelihood ratio of same against different, for one camera and across cameras.
 
-    Starts from the model's statistics, if they are known, and goes on learning on the site, slowly: a cosine of a tracklet
-    with the gallery of the person it is known to be is a sample of "same", one of two people visible at once in one camera
-    of "different". Without either it says nothing.
+    Starts from the model's statistics, if they are known, and goes on learning on the site, slowly: a cosine of a
+    tracklet with the gallery of the person it is known to be is a sample of "same", one of two people visible at once
+    in one camera of "different". Without either it says nothing.
     """
 
     def __init__(self, prior: Appearance | None, prior_samples: float = 200.0, most_nats: float = 4.0) -> None:
@@ -81,7 +81,7 @@ class Evidence:
 
 
 class Gallery:
-    """Prototypes of at most `people` people, addressed by entry; owns all its memory from the start of a dimension on."""
+    """Prototypes of at most `people` people, by entry; all memory is taken when the first crop tells its dimension."""
 
     def __init__(self, people: int = 1024, prototypes: int = 8) -> None:
         self._people = people
@@ -108,7 +108,7 @@ class Gallery:
         return np.asarray((self._camera[entries] >= 0).any(axis=1))
 
     def move(self, source: int, target: int) -> None:
-        """Add the prototypes of one entry to another's, the newest first as far as there is room, and clear the first."""
+        """Add the prototypes of one entry to another's, the newest first as far as there is room; clear the first."""
         camera = np.concatenate([self._camera[target], self._camera[source]])
         order = np.argsort(np.where(camera >= 0, -np.concatenate([self._seen_ns[target], self._seen_ns[source]]), 1))
         keep = order[: self._prototypes]

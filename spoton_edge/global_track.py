@@ -1,4 +1,4 @@
-"""The people on the site as columns of arrays: a ground-plane Kalman filter each, how sure they exist, who saw them last.
+"""The people on the site as columns of arrays: a ground-plane filter each, how sure they are, who saw them last.
 
 Somebody seen for a moment only is a candidate (id -1) until enough speaks for a person. Rows are in the order in which
 tracks began, named by an internal `uid` that is never used again, so that rows may go without anything to renumber.
@@ -38,7 +38,7 @@ Records = NDArray[np.void]
 
 @dataclass(frozen=True, slots=True)
 class Motion:
-    """How people move: velocity is a process that keeps its value for `keep_s` and has a spread of `speed_sd_mps` an axis.
+    """How people move: velocity keeps its value for about `keep_s`, and has a spread of `speed_sd_mps` an axis.
 
     Walking is 1.3 m/s with a spread of 0.2; with halts, and turning every few seconds, that is about 1 m/s an axis.
     """
@@ -78,7 +78,7 @@ class TrackTable:
         return dt_s
 
     def near(self, xy: F8, r: F8, limit: float) -> tuple[I4, I4, F8]:
-        """Which tracks could be at places (n, 2) of covariance r (n, 3): start (n + 1,), track (E,), squared distance."""
+        """Which tracks could be at places (n, 2), covariance r (n, 3): start (n + 1,), track (E,), squared distance."""
         start, track = matching.open_pairs(xy, r, np.zeros(len(xy)), self.state, self.cov, limit)
         at = np.repeat(np.arange(len(xy)), np.diff(start))
         e, p = xy[at] - self.state[track, :2], self.cov[track]

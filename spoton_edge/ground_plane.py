@@ -90,7 +90,7 @@ class GroundPlane:
 
     def _with_vertical(self, projection: F8 | None) -> F8:
         """The (3, 4) projection whose floor is the homography's; NaN in the third column where it cannot be known."""
-        floor = np.linalg.inv(self.homography)
+        floor: F8 = np.linalg.inv(self.homography).astype(np.float64)
         if projection is not None:
             scale = float(np.sum(projection[:, [0, 1, 3]] * floor) / np.sum(projection[:, [0, 1, 3]] ** 2))
             vertical = projection[:, 2] * scale
@@ -158,7 +158,7 @@ class Site:
         self._bias[placed] -= self._bias[placed].mean(axis=0)
 
     def expected(self, xy: F8, camera: I2, xyxy: F4, margin: float = 0.03) -> Bool:
-        """Which cameras (M, C) ought to see people at xy (M, 2) m: in view, and no box (T, 4) of the camera before them."""
+        """Which cameras (M, C) ought to see people at xy (M, 2) m: in view, and no box (T, 4) before them."""
         sees = np.empty((len(xy), len(self.planes)), np.uint8)
         ground.expected(xy, self.table, self.corners, self.offsets, camera, xyxy, margin, sees)
         return sees.view(np.bool_)

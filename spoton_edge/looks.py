@@ -1,4 +1,4 @@
-"""What the tracks look like: which gallery entry each person has, what a crop says for and against him, what to learn."""
+"""What the tracks look like: who has which gallery entry, what a crop says for and against him, what to learn."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Looks:
         return self._gallery.dimension > 0 and any(self._evidence.tells(kind) for kind in (SAME_CAMERA, OTHER_CAMERA))
 
     def compare(self, seen: Tracklets, row: I4, entry: I4) -> tuple[F8, F4]:
-        """Evidence (nats) and cosine of pairs (tracklet, gallery entry), (E,); 0 and NaN where there is nothing to say."""
+        """Evidence (nats) and cosine of pairs (tracklet, gallery entry), (E,); 0 and NaN where nothing can be said."""
         nats, cosine = np.zeros(len(row)), np.full(len(row), np.nan, np.float32)
         use = np.flatnonzero(seen.has_embedding[row] & (entry >= 0))
         if len(use):

@@ -25,8 +25,8 @@ class Match:
 
     @classmethod
     def none(cls, rows: int) -> Match:
-        nothing = np.full((3, rows), np.nan)
-        return cls(np.full(rows, -1, np.int32), *nothing, np.zeros(rows, np.bool_))
+        distance_m, cosine, margin = np.full((3, rows), np.nan)
+        return cls(np.full(rows, -1, np.int32), distance_m, cosine, margin, np.zeros(rows, np.bool_))
 
 
 def match_tracklets(seen: Tracklets, held: I4, margin: F8, table: TrackTable, looks: Looks, policy: Policy) -> Match:
@@ -41,7 +41,7 @@ def match_tracklets(seen: Tracklets, held: I4, margin: F8, table: TrackTable, lo
     visible = seen.state == TrackState.VISIBLE
     placed = visible & np.isfinite(seen.ground_xy[:, 0])
     xy = np.where(placed[:, None], seen.ground_xy, np.nan)
-    lag_s = (table.now_ns - seen.captured_ns) * 1e-9
+    lag_s: F8 = (table.now_ns - seen.captured_ns).astype(np.float64) * 1e-9
     named = table.record["global_id"] >= 0
     start, column = matching.open_pairs(xy, seen.ground_cov, lag_s, table.state, table.cov, policy.gate)
     row = np.repeat(np.arange(rows, dtype=np.int32), np.diff(start))

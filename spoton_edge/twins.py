@@ -7,7 +7,7 @@ import numpy as np
 from spoton_edge.global_track import TrackTable
 from spoton_edge.ground_plane import Site
 from spoton_edge.policy import Policy
-from spoton_edge.types import I4, Bool, Tracklets
+from spoton_edge.types import F8, I4, Tracklets
 
 
 class Twins:
@@ -46,7 +46,7 @@ class Twins:
                 spent |= {i, j}
         return one
 
-    def _near(self, table: TrackTable) -> tuple[I4, I4, Bool]:
+    def _near(self, table: TrackTable) -> tuple[I4, I4, F8]:
         """Pairs of rows (the older first) whose places could be one, and their squared distance."""
         bias = self._policy.twin_m**2
         r = np.stack([table.cov[:, 0, 0] + bias, table.cov[:, 0, 1], table.cov[:, 1, 1] + bias], axis=1)

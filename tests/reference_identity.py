@@ -1,4 +1,4 @@
-"""Slow, obvious twins of the compiled identity core: what `ground`, `fusion`, `matching` and `similarity` must agree with."""
+"""Slow, obvious twins of the compiled identity core: `ground`, `fusion`, `matching` and `similarity` must agree."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -62,7 +63,7 @@ def play(
     run, tracker = Run(), OracleTracker(switch=switch, seed=1)
     cameras = np.arange(len(world.cameras), dtype=np.int16)
     for seen in world.steps():
-        tracklets, who = tracker.update(seen)
+        tracklets, _ = tracker.update(seen)
         tracklets = associator.site.project(tracklets)
         wanted = associator.wanted(tracklets)
         tracklets = replace(tracklets, has_embedding=tracklets.has_embedding & wanted)
@@ -319,7 +320,7 @@ def test_the_best_view_is_the_nearest_and_does_not_flicker() -> None:
     world = World(room(4), [Walker(np.array([[0.0, 1.5, 1.5], [20.0, 8.5, 6.5]]), looks_of(1)[0])], seconds=20.0)
     run = play(world, associator(world))
     views = [int(t.best_view[0]) for _, t, _ in run.steps if len(t) and t.best_view[0] >= 0]
-    assert 1 <= sum(a != b for a, b in zip(views, views[1:], strict=False)) <= 4
+    assert 1 <= sum(a != b for a, b in pairwise(views)) <= 4
     centres = np.array([c.centre[:2] for c in world.cameras])
     assert views[5] == int(np.argmin(np.linalg.norm(centres - [1.5, 1.5], axis=1)))
 

@@ -182,7 +182,7 @@ class Associator:
         fresh = np.flatnonzero((track >= 0) & (seen.state == TrackState.VISIBLE))
         entry["fresh"][at[fresh]] = True
         # The surest view of each track is its last sight.
-        doubt = np.nan_to_num(seen.ground_cov[fresh, 0] + seen.ground_cov[fresh, 2], nan=np.inf)
+        doubt = seen.ground_cov[fresh, 0] + seen.ground_cov[fresh, 2]  # NaN, not placed, sorts last
         order = np.lexsort((doubt, track[fresh]))
         row, first = np.unique(track[fresh][order], return_index=True)
         best = fresh[order[first]]
@@ -290,13 +290,14 @@ class Associator:
         dead = ~named & ((unseen_s > policy.hold_s) | (record["sureness"] < -policy.hit_nats))
         in_view = self.site.in_view(np.ascontiguousarray(table.state[:, :2])).any(axis=1)
         doubtful = (record["sureness"] < 0) | (unseen_s > policy.coast_s) | ((unseen_s > policy.leave_s) & ~in_view)
-        doubtful |= np.nan_to_num(table.position_sd()) > policy.coast_sd_m
+        doubtful |= table.position_sd() > policy.coast_sd_m  # never where there is no place
         lost = named & (unseen_s > 0) & doubtful
         for old in record[lost]:
             events.append(Event("lost", now_ns, int(old["global_id"]), camera=int(old["seen_camera"])))
         for entry in record["entry"][dead]:
             self._looks.release(int(entry))
-        self._lost = np.concatenate([self._lost, record[lost]])
+        if lost.any():
+            self._lost = np.concatenate([self._lost, record[lost]])
         for row in np.flatnonzero(dead | lost):
             table.drop(int(row))
         table.sweep()
@@ -304,6 +305,8 @@ class Associator:
 
     def _forget(self, events: list[Event]) -> None:
         """Those lost for too long, and the longest lost where they are too many."""
+        if not len(self._lost):
+            return
         now_ns, seen_ns = self._tracks.now_ns, self._lost["seen_ns"]
         gone = now_ns - seen_ns > self._forget_ns
         over = len(self._lost) - int(gone.sum()) - self._max_people

@@ -6,7 +6,7 @@ import numpy as np
 
 from spoton_edge.global_track import Records, TrackTable
 from spoton_edge.tracklet_book import TrackletBook
-from spoton_edge.types import F8, I2, I4, I8, FootPoint, GlobalTracks, Tracklets, TrackState, Views
+from spoton_edge.types import F8, I4, FootPoint, GlobalTracks, Tracklets, TrackState, Views
 
 # How much of a view's size counts: a person whose feet are covered or cut is seen in part.
 WORTH = {FootPoint.COVERED: 0.5, FootPoint.CUT: 0.6, FootPoint.OUTSIDE: 0.0}
@@ -34,15 +34,14 @@ def choose_views(table: TrackTable, book: TrackletBook, seen: Tracklets, row: I4
     # A best camera that only missed a frame stays the best.
     entry, best = book.entry, table.record["best_view"]
     recent = table.now_ns - entry["seen_ns"] < STILL_SEEN_NS
-    in_sight = np.isin(_pair(table.record["uid"], best), _pair(entry["uid"][recent], entry["camera"][recent]))
+    place = table.rows_of(entry["uid"])
+    place[~recent] = -1
+    in_sight = np.zeros(len(table), np.bool_)
+    in_sight[place[(place >= 0) & (best[place] == entry["camera"])]] = True
     showing = np.zeros(len(table), np.bool_)
     showing[row[use][is_best]] = True
     change = showing[track] | ~in_sight[track]
     best[track[change]] = seen.camera[use][order[first]][change]
-
-
-def _pair(uid: I8, camera: I2) -> I8:
-    return np.asarray((uid << 16) | (camera.astype(np.int64) & 0xFFFF))
 
 
 def global_tracks(table: TrackTable, lost: Records, book: TrackletBook, seen: Tracklets, row: I4) -> GlobalTracks:
@@ -53,7 +52,9 @@ def global_tracks(table: TrackTable, lost: Records, book: TrackletBook, seen: Tr
     order = np.argsort(record["global_id"], kind="stable")
     is_lost = np.arange(len(record)) >= len(rows)
     recent = book.entry["fresh"] & (now_ns - book.entry["seen_ns"] < STILL_SEEN_NS)
-    visible = np.isin(record["uid"], book.entry["uid"][recent]) & ~is_lost
+    shows = np.zeros(len(table) + 1, np.bool_)  # the last: of tracks that are no more
+    shows[table.rows_of(book.entry["uid"][recent])] = True
+    visible = np.concatenate([shows[rows], np.zeros(len(lost), np.bool_)])
     state = np.where(is_lost, TrackState.LOST, np.where(visible, TrackState.VISIBLE, TrackState.COASTING))
     cov = table.cov[rows]
     here = np.stack([cov[:, 0, 0], cov[:, 0, 1], cov[:, 1, 1]], axis=1)

@@ -1,8 +1,8 @@
 """Association and fusion: accuracy on CMC1 and CMC2, and CPU time of a cycle. Run: python -m tests.bench.identity
 
 CMC1 and CMC2 (4 cameras, 4 fps, FairMOT detections, ByteTrack here) are read from ../shared/data where it is; the
-site is the four published projections, with the part of the floor in which truth exists as each camera's region. Times are
-thread CPU time of project + update, medians over the sequence; the last lines scale a simulated site.
+site is the four published projections, with the part of the floor in which truth exists as each camera's region. Times
+are thread CPU time of project + update, medians over the sequence; the last lines scale a simulated site.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ C_SOURCES = {
     ],
     "detection": ["ext/c/detection.c"],
     "letterbox": ["ext/c/resize.c"],
+    "matching": ["ext/c/lapjv.c"],
     "similarity": ["ext/c/similarity.c"],
 }
 

@@ -5,12 +5,16 @@ for a while, then stop or turn, so that the speed of somebody unseen does not st
 `tests/reference_identity.py`.
 """
 
-from libc.math cimport INFINITY, exp, isfinite, log, sqrt
+from libc.math cimport INFINITY, exp, isfinite, sqrt
 
-cdef double LOG_2PI = 1.8378770664093453
-# One foot point in twenty is an accident, several times farther off than its covariance says.
-cdef double ACCIDENT = 0.05
-cdef double ACCIDENT_SPREAD = 9.0
+cdef extern from "ground_filter.h" nogil:
+    ctypedef struct ground_innovation:
+        double d2
+    ground_innovation ground_innovate(
+        const double *state, const double *cov, const double *xy, const double *r, double lag_s
+    )
+    double ground_nats(const ground_innovation *n, const double *r)
+    void ground_absorb(double *state, double *cov, ground_innovation n, const double *r)
 
 
 def predict(
@@ -58,39 +62,6 @@ def predict(
                 cov[i, a + 2, a + 2] += qvv
 
 
-cdef struct Innovation:
-    double ex, ey  # m
-    double sxx, sxy, syy  # its covariance, m^2
-    double det
-    double d2
-
-
-cdef inline Innovation innovate(
-    const double *state, const double *cov, const double *xy, const double *r, double lag_s
-) noexcept nogil:
-    """How far a measurement lies from a track, where the track was `lag_s` ago. `cov` is 4 x 4, r is xx, xy, yy."""
-    cdef Innovation n
-    n.ex = xy[0] - state[0] + lag_s * state[2]
-    n.ey = xy[1] - state[1] + lag_s * state[3]
-    n.sxx = cov[0] + r[0]
-    n.sxy = cov[1] + r[1]
-    n.syy = cov[5] + r[2]
-    n.det = n.sxx * n.syy - n.sxy * n.sxy
-    n.d2 = (n.syy * n.ex * n.ex - 2 * n.sxy * n.ex * n.ey + n.sxx * n.ey * n.ey) / n.det if n.det > 0 else INFINITY
-    return n
-
-
-cdef inline Innovation widen(const Innovation *near, const double *r) noexcept nogil:
-    """The same innovation if the foot point is an accident."""
-    cdef Innovation n = near[0]
-    n.sxx += (ACCIDENT_SPREAD - 1) * r[0]
-    n.sxy += (ACCIDENT_SPREAD - 1) * r[1]
-    n.syy += (ACCIDENT_SPREAD - 1) * r[2]
-    n.det = n.sxx * n.syy - n.sxy * n.sxy
-    n.d2 = (n.syy * n.ex * n.ex - 2 * n.sxy * n.ex * n.ey + n.sxx * n.ey * n.ey) / n.det if n.det > 0 else INFINITY
-    return n
-
-
 def gate(
     const double[:, ::1] xy not None,
     const double[:, ::1] r not None,
@@ -110,7 +81,7 @@ def gate(
     """
     cdef Py_ssize_t i, j
     cdef double top, spread, ex, ey
-    cdef Innovation n, far
+    cdef ground_innovation n
     if d2.shape[0] != xy.shape[0] or d2.shape[1] != state.shape[0]:
         raise ValueError("d2 must be (T, M)")
     if nats.shape[0] != xy.shape[0] or nats.shape[1] != state.shape[0]:
@@ -138,13 +109,10 @@ def gate(
                 spread = cov[j, 0, 0] + cov[j, 1, 1] + r[i, 0] + r[i, 2]
                 if not ex * ex + ey * ey <= top * spread:
                     continue
-                n = innovate(&state[j, 0], &cov[j, 0, 0], &xy[i, 0], &r[i, 0], lag_s[i])
+                n = ground_innovate(&state[j, 0], &cov[j, 0, 0], &xy[i, 0], &r[i, 0], lag_s[i])
                 if n.d2 <= top:
                     d2[i, j] = n.d2
-                    far = widen(&n, &r[i, 0])
-                    nats[i, j] = LOG_2PI - log(
-                        (1 - ACCIDENT) * exp(-0.5 * n.d2) / sqrt(n.det) + ACCIDENT * exp(-0.5 * far.d2) / sqrt(far.det)
-                    )
+                    nats[i, j] = ground_nats(&n, &r[i, 0])
 
 
 def update(
@@ -163,12 +131,10 @@ def update(
     taken (n,) is 0 where a view lies beyond `limit` of the track, or of a view taken before: it is left out, not
     averaged in.
     """
-    cdef Py_ssize_t i, a, b, j, q
+    cdef Py_ssize_t i, j, q
     cdef double ex, ey, sxx, sxy, syy, det
-    cdef double k[4][2]
-    cdef double p[4][4]
-    cdef double speed, odd, wide
-    cdef Innovation n, far
+    cdef double speed
+    cdef ground_innovation n
     if track.shape[0] != xy.shape[0] or r.shape[0] != xy.shape[0] or lag_s.shape[0] != xy.shape[0]:
         raise ValueError("track, xy, r and lag_s must have the same number of rows")
     if taken.shape[0] != xy.shape[0] or xy.shape[1] != 2 or r.shape[1] != 3:
@@ -181,7 +147,7 @@ def update(
     with nogil:
         for i in range(track.shape[0]):
             j = track[i]
-            n = innovate(&state[j, 0], &cov[j, 0, 0], &xy[i, 0], &r[i, 0], lag_s[i])
+            n = ground_innovate(&state[j, 0], &cov[j, 0, 0], &xy[i, 0], &r[i, 0], lag_s[i])
             taken[i] = n.d2 <= limit
             for q in range(i - 1, -1, -1):
                 if track[q] != j or not taken[i]:
@@ -196,26 +162,7 @@ def update(
                     taken[i] = syy * ex * ex - 2 * sxy * ex * ey + sxx * ey * ey <= limit * det
             if not taken[i]:
                 continue
-            # The measurement counts for less the likelier it is an accident.
-            far = widen(&n, &r[i, 0])
-            odd = ACCIDENT * exp(-0.5 * far.d2) / sqrt(far.det)
-            odd /= odd + (1 - ACCIDENT) * exp(-0.5 * n.d2) / sqrt(n.det)
-            wide = 1.0 / (1.0 - odd + odd / ACCIDENT_SPREAD) - 1.0
-            n.sxx += wide * r[i, 0]
-            n.sxy += wide * r[i, 1]
-            n.syy += wide * r[i, 2]
-            n.det = n.sxx * n.syy - n.sxy * n.sxy
-            for a in range(4):
-                for b in range(4):
-                    p[a][b] = cov[j, a, b]
-                k[a][0] = (p[a][0] * n.syy - p[a][1] * n.sxy) / n.det
-                k[a][1] = (p[a][1] * n.sxx - p[a][0] * n.sxy) / n.det
-            for a in range(4):
-                state[j, a] += k[a][0] * n.ex + k[a][1] * n.ey
-            for a in range(4):
-                for b in range(a, 4):
-                    cov[j, a, b] = p[a][b] - k[a][0] * p[0][b] - k[a][1] * p[1][b]
-                    cov[j, b, a] = cov[j, a, b]
+            ground_absorb(&state[j, 0], &cov[j, 0, 0], n, &r[i, 0])
             speed = sqrt(state[j, 2] * state[j, 2] + state[j, 3] * state[j, 3])
             if speed > max_speed_mps:
                 state[j, 2] *= max_speed_mps / speed

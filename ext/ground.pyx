@@ -6,8 +6,9 @@
 from libc.math cimport NAN, fabs, isfinite, sqrt
 
 # A camera's row in the table: 9 of image -> floor, 12 of world -> image, the picture's size, whether
-# there is a plane, and how many times the usual doubt there is in heights (0: they cannot be read).
-COLUMNS = 25
+# there is a plane, and how many times the usual doubt there is in heights (0: they cannot be read), how tall
+# people look through this calibration (m), and how many of them were measured.
+COLUMNS = 27
 # What `model` holds, see ground_plane.FootModel.
 MODEL = 10
 
@@ -17,7 +18,9 @@ cdef enum:
     _HEIGHT = 22
     _HAS_PLANE = 23
     _HAS_VERTICAL = 24
-    _COLUMNS = 25
+    _PEOPLE_M = 25
+    _PEOPLE_SEEN = 26
+    _COLUMNS = 27
 
 cdef enum:
     SD_U
@@ -82,6 +85,12 @@ cdef bint point_at_height(const double *p, double u, double v, double z, double 
     return p[8] * x[0] + p[9] * y[0] + p[10] * z + p[11] > 0
 
 
+cdef double height_of(const double *p, double x, double y, double v) noexcept nogil:
+    """How far above the floor point (x, y) the picture's row v is, in m; NaN where rows do not tell."""
+    cdef double below = p[6] - v * p[10]
+    return (v * (p[8] * x + p[9] * y + p[11]) - (p[4] * x + p[5] * y + p[7])) / below if fabs(below) > 1e-12 else NAN
+
+
 cdef bint inside(const double *polygon, Py_ssize_t corners, double u, double v) noexcept nogil:
     """Even-odd rule; a region without corners holds everything."""
     cdef Py_ssize_t i, j = corners - 1
@@ -127,7 +136,7 @@ cdef inline double overlap(const float[:, ::1] xyxy, Py_ssize_t i, Py_ssize_t j,
 def project(
     const short[::1] camera not None,
     const float[:, ::1] xyxy not None,
-    const double[:, ::1] table not None,
+    double[:, ::1] table not None,
     const double[:, ::1] corners not None,
     const int[::1] offsets not None,
     const double[::1] model not None,
@@ -137,7 +146,7 @@ def project(
 ):
     """Place the boxes of all cameras; rows of one camera must lie together.
 
-    table    (C, COLUMNS) one row a camera; corners (n, 2), offsets (C + 1,) its region's polygon
+    table    (C, COLUMNS) one row a camera, whose last two columns learn how tall people look; corners (n, 2), offsets (C + 1,) its region's polygon
     model    (MODEL,) see `ground_plane.FootModel`
     xy, cov  (T, 2) m, (T, 3) m^2 xx, xy, yy; foot (T,) FootPoint: written in place, NaN where a box cannot be placed
     """
@@ -160,7 +169,7 @@ def project(
 cdef void place(
     const short[::1] camera,
     const float[:, ::1] xyxy,
-    const double[:, ::1] table,
+    double[:, ::1] table,
     const double[:, ::1] corners,
     const int[::1] offsets,
     const double[::1] model,
@@ -170,13 +179,13 @@ cdef void place(
     unsigned char *foot,
 ) noexcept nogil:
     cdef Py_ssize_t c = camera[i]
-    cdef const double *plane = &table[c, 0]
+    cdef double *plane = &table[c, 0]
     cdef double u = 0.5 * (xyxy[i, 0] + xyxy[i, 2])
     cdef double v = xyxy[i, 3]
     cdef double box_height = xyxy[i, 3] - xyxy[i, 1]
     cdef double edge = model[EDGE] * plane[_HEIGHT]
     cdef double sd_v = model[SD_V_SEEN]
-    cdef double su, sv, length, xx, xy_, yy, jx, jy, hx, hy, x1, y1, a, b, d, det
+    cdef double su, sv, length, doubt, tall, xx, xy_, yy, jx, jy, hx, hy, x1, y1, a, b, d, det
     cdef Point p
     xy[0] = xy[1] = cov[0] = cov[1] = cov[2] = NAN
     foot[0] = UNPLACED
@@ -188,7 +197,8 @@ cdef void place(
     foot[0] = SEEN
     if v >= plane[_HEIGHT] - edge:
         foot[0] = CUT
-        sd_v = model[SD_V_CUT]
+        # A box that goes on below the picture is the detector's guess at the whole body.
+        sd_v = model[SD_V_CUT] if v <= plane[_HEIGHT] + edge else model[SD_V_COVERED]
     elif foot_covered(xyxy, camera, i) > model[COVER]:
         foot[0] = COVERED
         sd_v = model[SD_V_COVERED]
@@ -208,8 +218,9 @@ cdef void place(
     yy = su * su * p.ju[1] * p.ju[1] + sv * sv * p.jv[1] * p.jv[1]
     # Feet that are not seen: the head, at the height of people, says where they are. Both say something: weigh them.
     if foot[0] != SEEN and plane[_HAS_VERTICAL] != 0 and xyxy[i, 1] > edge:
-        if point_at_height(plane + _P, u, xyxy[i, 1], model[HEIGHT_M], &hx, &hy) and point_at_height(
-            plane + _P, u, xyxy[i, 1], model[HEIGHT_M] + plane[_HAS_VERTICAL] * model[SD_HEIGHT_M], &x1, &y1
+        doubt = model[SD_HEIGHT_M] * (plane[_HAS_VERTICAL] if plane[_PEOPLE_SEEN] < 100 else 1.0)
+        if point_at_height(plane + _P, u, xyxy[i, 1], plane[_PEOPLE_M], &hx, &hy) and point_at_height(
+            plane + _P, u, xyxy[i, 1], plane[_PEOPLE_M] + doubt, &x1, &y1
         ):
             jx = x1 - hx
             jy = y1 - hy
@@ -218,6 +229,12 @@ cdef void place(
             b = su * su * p.ju[0] * p.ju[1] + jx * jy
             d = su * su * p.ju[1] * p.ju[1] + jy * jy + 1e-9
             fuse(&p.x, &p.y, &xx, &xy_, &yy, hx, hy, a, b, d)
+    if foot[0] == SEEN and plane[_HAS_VERTICAL] != 0 and xyxy[i, 1] > edge:
+        tall = height_of(plane + _P, p.x, p.y, xyxy[i, 1])
+        # How tall people look is learned: the calibration's vertical is a guess, and so is the detector's idea of a head.
+        if 1.0 < tall < 2.5:
+            plane[_PEOPLE_SEEN] += 1
+            plane[_PEOPLE_M] += max(-0.2, min(0.2, tall - plane[_PEOPLE_M])) / min(plane[_PEOPLE_SEEN] + 20, 2000)
     xy[0] = p.x
     xy[1] = p.y
     cov[0] = xx + model[SD_CALIBRATION_M] * model[SD_CALIBRATION_M]

@@ -33,7 +33,7 @@ def assign(gain: F8, group: I2) -> I4:
     contested = np.flatnonzero((choices > 0) & ~simple)
     if len(contested):
         for rows in np.split(contested, np.flatnonzero(np.diff(member[contested])) + 1):
-            columns = np.flatnonzero(possible[rows].any(axis=0))
+            columns = np.flatnonzero(possible[rows].any(axis=0)).astype(np.int32)
             match[rows] = _best(np.maximum(gain[np.ix_(rows, columns)], 0.0), columns)
     return match
 

@@ -1,7 +1,7 @@
 """What people look like: a few prototypes per person, and how much a cosine between crops is worth as evidence.
 
-One running mean is not enough: a person seen from behind is another vector. A gallery entry keeps several prototypes with
-the camera each was seen in, because crops of one camera compare far better than crops of two.
+One running mean is not enough: a person seen from behind is another vector. A gallery entry keeps several prototypes
+with the camera each was seen in, because crops of one camera compare far better than crops of two.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class Appearance:
 class Evidence:
     """From cosine to nats: the log likelihood ratio of same against different, for one camera and across cameras.
 
-    Starts from the model's statistics, if they are known, and goes on learning on the site, slowly: a cosine of a tracklet
-    with the gallery of the person it is known to be is a sample of "same", one of two people visible at once in one camera
-    of "different". Without either it says nothing.
+    Starts from the model's statistics, if they are known, and goes on learning on the site, slowly: a cosine of a
+    tracklet with the gallery of the person it is known to be is a sample of "same", one of two people visible at once
+    in one camera of "different". Without either it says nothing.
     """
 
     def __init__(self, prior: Appearance | None, prior_samples: float = 200.0, most_nats: float = 4.0) -> None:
@@ -61,12 +61,19 @@ class Evidence:
             self._m2[at] *= self._memory / total
             self._count[at] = self._memory
 
+    def _sd(self, kind: int) -> F8:
+        return np.asarray(np.sqrt(self._m2[kind] / np.maximum(self._count[kind], 1.0)) + 0.02)
+
+    def tells(self, kind: int) -> bool:
+        """Whether enough is known, and the means of same and different are at least one spread apart."""
+        mean = self._mean[kind]
+        return bool(self._count[kind].min() >= 30 and mean[0] - mean[1] >= self._sd(kind).mean())
+
     def nats(self, kind: int, cosine: F4) -> F8:
-        """The log likelihood ratio of cosines (n,); 0 as long as too little is known, or where the kinds look alike."""
-        count, mean = self._count[kind], self._mean[kind]
-        if count.min() < 30 or mean[0] <= mean[1]:
+        """The log likelihood ratio of cosines (n,); 0 where the model says nothing."""
+        if not self.tells(kind):
             return np.zeros(len(cosine))
-        sd = np.sqrt(self._m2[kind] / count) + 0.02
+        mean, sd = self._mean[kind], self._sd(kind)
         # Beyond the two means the tails of the two bells say more about the bells than about people.
         c = np.clip(cosine.astype(np.float64), mean[1] - sd[1], mean[0] + sd[0])
         ratio = -0.5 * ((c - mean[0]) / sd[0]) ** 2 + 0.5 * ((c - mean[1]) / sd[1]) ** 2 + np.log(sd[1] / sd[0])
@@ -74,7 +81,7 @@ class Evidence:
 
 
 class Gallery:
-    """Prototypes of at most `people` people, addressed by entry; owns all its memory from the start of a dimension on."""
+    """Prototypes of at most `people` people, by entry; all memory is taken when the first crop tells its dimension."""
 
     def __init__(self, people: int = 1024, prototypes: int = 8) -> None:
         self._people = people
@@ -101,7 +108,7 @@ class Gallery:
         return np.asarray((self._camera[entries] >= 0).any(axis=1))
 
     def move(self, source: int, target: int) -> None:
-        """Add the prototypes of one entry to another's, the newest first as far as there is room, and clear the first."""
+        """Add the prototypes of one entry to another's, the newest first as far as there is room; clear the first."""
         camera = np.concatenate([self._camera[target], self._camera[source]])
         order = np.argsort(np.where(camera >= 0, -np.concatenate([self._seen_ns[target], self._seen_ns[source]]), 1))
         keep = order[: self._prototypes]

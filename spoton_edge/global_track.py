@@ -1,4 +1,4 @@
-"""The people on the site as columns of arrays: a ground-plane Kalman filter each, how sure they exist, who saw them last.
+"""The people on the site as columns of arrays: a ground-plane filter each, how sure they are, who saw them last.
 
 Somebody seen for a moment only is a candidate (id -1) until enough speaks for a person. Rows are in the order in which
 tracks began, named by an internal `uid` that is never used again, so that rows may go without anything to renumber.
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spoton_edge._ext import fusion
-from spoton_edge.types import F8, I4, I8, U8, Bool
+from spoton_edge._ext import fusion, matching
+from spoton_edge.types import F8, I2, I4, I8, Bool
 
 TRACK = np.dtype(
     [
@@ -38,7 +38,7 @@ Records = NDArray[np.void]
 
 @dataclass(frozen=True, slots=True)
 class Motion:
-    """How people move: velocity is a process that keeps its value for `keep_s` and has a spread of `speed_sd_mps` an axis.
+    """How people move: velocity keeps its value for about `keep_s`, and has a spread of `speed_sd_mps` an axis.
 
     Walking is 1.3 m/s with a spread of 0.2; with halts, and turning every few seconds, that is about 1 m/s an axis.
     """
@@ -58,6 +58,7 @@ class TrackTable:
         self.cov = np.zeros((0, 4, 4))
         self.now_ns = 0
         self._next_uid = 0
+        self._going: list[int] = []
 
     def __len__(self) -> int:
         return len(self.record)
@@ -76,11 +77,20 @@ class TrackTable:
         fusion.predict(self.state, self.cov, np.full(len(self), dt_s), self.motion.speed_sd_mps, self.motion.keep_s)
         return dt_s
 
-    def gate(self, xy: F8, r: F8, lag_s: F8, held: I4, limit: float, held_limit: float) -> tuple[F8, F8]:
-        """(T, M) squared Mahalanobis distances, inf where the gate is closed, and negative log densities."""
-        d2, nats = np.empty((len(xy), len(self))), np.empty((len(xy), len(self)))
-        fusion.gate(xy, r, lag_s, self.state, self.cov, held, limit, held_limit, d2, nats)
-        return d2, nats
+    def near(self, xy: F8, r: F8, limit: float) -> tuple[I4, I4, F8]:
+        """Which tracks could be at places (n, 2), covariance r (n, 3): start (n + 1,), track (E,), squared distance."""
+        start, track = matching.open_pairs(xy, r, np.zeros(len(xy)), self.state, self.cov, limit)
+        at = np.repeat(np.arange(len(xy)), np.diff(start))
+        e, p = xy[at] - self.state[track, :2], self.cov[track]
+        sxx, sxy, syy = p[:, 0, 0] + r[at, 0], p[:, 0, 1] + r[at, 1], p[:, 1, 1] + r[at, 2]
+        d2 = (syy * e[:, 0] ** 2 - 2 * sxy * e[:, 0] * e[:, 1] + sxx * e[:, 1] ** 2) / (sxx * syy - sxy * sxy)
+        return start, track, d2
+
+    def nearest(self, xy: F8, r: F8, first: int, taken: set[int], limit: float) -> int:
+        """The track from row `first` on, none of `taken`, that a foot point could be and fits best; -1: none."""
+        _, track, d2 = self.near(xy[None], r[None], limit)
+        free = [k for k in range(len(track)) if track[k] >= first and int(track[k]) not in taken]
+        return int(track[min(free, key=lambda k: (d2[k], track[k]))]) if free else -1
 
     def fuse(self, row: I4, xy: F8, r: F8, lag_s: F8, limit: float) -> Bool:
         """Feed foot points (n, 2) to the tracks in `row` (n,); which of them agreed with it and with one another."""
@@ -115,11 +125,20 @@ class TrackTable:
         self.state = np.concatenate([self.state, state])
         self.cov = np.concatenate([self.cov, cov])
 
-    def keep(self, which: Bool) -> None:
-        """Drop all other rows."""
-        self.record, self.state, self.cov = self.record[which], self.state[which], self.cov[which]
+    def drop(self, row: int) -> None:
+        """Mark a row to go at the next `sweep`; until then all rows keep their places."""
+        self._going.append(row)
 
-    def mark_seen(self, row: I4, captured_ns: I8, camera: U8, foot: F8) -> None:
+    def sweep(self) -> None:
+        """Let the marked rows go."""
+        if not self._going:
+            return
+        stay = np.ones(len(self), np.bool_)
+        stay[self._going] = False
+        self._going.clear()
+        self.record, self.state, self.cov = self.record[stay], self.state[stay], self.cov[stay]
+
+    def mark_seen(self, row: I4, captured_ns: I8, camera: I2, foot: F8) -> None:
         """Note the last sight of the tracks in `row` (n,), each given once."""
         cov = self.cov[row]
         self.record["seen_ns"][row] = captured_ns

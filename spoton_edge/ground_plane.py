@@ -18,6 +18,9 @@ from numpy.typing import ArrayLike
 from spoton_edge._ext import ground
 from spoton_edge.types import F4, F8, I2, Bool, Tracklets
 
+BIAS_RATE = 0.005  # per foot point: a camera is known after a few hundred
+HAS_PLANE = 23  # column of the table in ext/ground.pyx
+
 
 @dataclass(frozen=True, slots=True)
 class FootModel:
@@ -25,7 +28,7 @@ class FootModel:
 
     sd_u: float = 0.03  # a box agrees with its person to an IoU of about .8: a few per cent at each edge
     sd_v_seen: float = 0.04
-    sd_v_covered: float = 0.15  # ends anywhere between the knees and the guess of an amodal detector
+    sd_v_covered: float = 0.08  # half hidden, a box's end is half as sure
     sd_v_cut: float = 0.5
     height_m: float = 1.70
     sd_height_m: float = 0.10
@@ -87,7 +90,7 @@ class GroundPlane:
 
     def _with_vertical(self, projection: F8 | None) -> F8:
         """The (3, 4) projection whose floor is the homography's; NaN in the third column where it cannot be known."""
-        floor = np.linalg.inv(self.homography)
+        floor: F8 = np.linalg.inv(self.homography).astype(np.float64)
         if projection is not None:
             scale = float(np.sum(projection[:, [0, 1, 3]] * floor) / np.sum(projection[:, [0, 1, 3]] ** 2))
             vertical = projection[:, 2] * scale
@@ -111,7 +114,7 @@ class GroundPlane:
         """The camera's row of the table that `ext/ground.pyx` reads."""
         # A vertical guessed from the homography is off by as much as people differ in height, or more.
         height_doubt = (1.0 if self.projection_known else 2.5) if self.has_vertical else 0.0
-        flags = [*self.image_size, 1.0, height_doubt]
+        flags = [*self.image_size, 1.0, height_doubt, 0.0, 0.0]
         return np.concatenate([self.homography.ravel(), np.nan_to_num(self.projection).ravel(), flags])
 
 
@@ -125,8 +128,10 @@ class Site:
         for row, plane in zip(self.table, planes, strict=True):
             if plane is not None:
                 row[:] = plane.row()
+                row[-2] = (model or FootModel()).height_m
         self.corners = np.ascontiguousarray(np.concatenate([*regions, np.zeros((0, 2))]))
         self.offsets = np.concatenate([[0], np.cumsum([len(region) for region in regions])]).astype(np.int32)
+        self._bias = np.zeros((len(planes), 2))
         self.model = np.array(astuple(model or FootModel()))
 
     def project(self, tracklets: Tracklets) -> Tracklets:
@@ -135,10 +140,25 @@ class Site:
         xy, cov, foot = np.empty((rows, 2)), np.empty((rows, 3)), np.empty(rows, np.uint8)
         camera, xyxy = np.ascontiguousarray(tracklets.camera), np.ascontiguousarray(tracklets.xyxy)
         ground.project(camera, xyxy, self.table, self.corners, self.offsets, self.model, xy, cov, foot)
-        return replace(tracklets, ground_xy=xy, ground_cov=cov, foot=foot)
+        return replace(tracklets, ground_xy=xy - self._bias[camera], ground_cov=cov, foot=foot)
+
+    def in_view(self, xy: F8) -> Bool:
+        """Which cameras (M, C) have places xy (M, 2) m in their picture and region."""
+        return self.expected(xy, np.zeros(0, np.int16), np.zeros((0, 4), np.float32), margin=0.0)
+
+    def learn_bias(self, camera: I2, error: F8) -> None:
+        """Learn by how much each camera places people beside where all cameras do; error (n, 2) m of rows of `camera`.
+
+        Calibrations of one site disagree by a hand's breadth. Only the differences between cameras can be known.
+        """
+        if len(self.planes) < 2:
+            return
+        np.add.at(self._bias, camera, BIAS_RATE * np.clip(error, -0.3, 0.3))
+        placed = self.table[:, HAS_PLANE] > 0
+        self._bias[placed] -= self._bias[placed].mean(axis=0)
 
     def expected(self, xy: F8, camera: I2, xyxy: F4, margin: float = 0.03) -> Bool:
-        """Which cameras (M, C) ought to see people at xy (M, 2) m: in view, and no box (T, 4) of the camera before them."""
+        """Which cameras (M, C) ought to see people at xy (M, 2) m: in view, and no box (T, 4) before them."""
         sees = np.empty((len(xy), len(self.planes)), np.uint8)
         ground.expected(xy, self.table, self.corners, self.offsets, camera, xyxy, margin, sees)
         return sees.view(np.bool_)

@@ -62,7 +62,7 @@ class Handoff:
         object.__setattr__(self, "_linked", frozenset(link.camera for link in self.links))
 
     def gates(self, lost: Sight, new: Sight) -> I2:
-        """Which gate is open from each of the lost (L,) to each of the new (N,): (L, N) of NO_GATE, WALK_GATE or a link.
+        """Which gate is open from each lost (L,) to each new sight (N,): (L, N) of NO_GATE, WALK_GATE or a link.
 
         The same camera needs no link; without a place on the floor it is open, as nothing speaks against it.
         """

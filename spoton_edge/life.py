@@ -23,6 +23,11 @@ class LifeBook:
         """A tracklet became part of the person."""
         self.decide(global_id, captured_ns, int(seen.camera[row]), reason, f"track {int(seen.track_id[row])}")
 
+    def lose(self, global_id: int, captured_ns: int, seen: Tracklets, row: int, other: int) -> None:
+        """A tracklet was the person's, and turned out to be somebody else's."""
+        detail = f"track {int(seen.track_id[row])} to {other}"
+        self.decide(global_id, captured_ns, int(seen.camera[row]), Reason("overlap"), detail)
+
     def end(self, global_id: int) -> None:
         self._lives.pop(global_id, None)
 

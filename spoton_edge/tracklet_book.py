@@ -54,15 +54,24 @@ class TrackletBook:
             fresh = np.zeros(len(new), ENTRY)
             fresh["key"], fresh["uid"], fresh["camera"] = keys[new], -1, tracklets.camera[new]
             fresh["first_ns"] = tracklets.captured_ns[new]
-            entry = np.concatenate([self.entry[~stale | np.isin(self.entry["key"], keys)], fresh])
+            stale[row[row >= 0]] = False
+            entry = np.concatenate([self.entry[~stale], fresh])
             self.entry = entry[np.argsort(entry["key"], kind="stable")]
             row = self.rows_of(keys)
-        self.entry["fresh"][np.isin(self.entry["camera"], batch_cameras)] = False
+        in_batch = np.zeros(
+            max(int(batch_cameras.max(initial=0)), int(self.entry["camera"].max(initial=0))) + 1, np.bool_
+        )
+        in_batch[batch_cameras] = True
+        self.entry["fresh"] &= ~in_batch[self.entry["camera"]]
         self.entry["seen_ns"][row] = tracklets.captured_ns
         self.entry["margin"][row] = margin
         self.entry["box"][row] = tracklets.xyxy
         self.entry["score"][row] = tracklets.score
         return row
+
+    def rename(self, uid: int, new: int) -> None:
+        """The tracklets of one track are another's from now on; -1: nobody's."""
+        self.entry["uid"][self.entry["uid"] == uid] = new
 
     def _margin(self, row: I4, tracklets: Tracklets) -> F8:
         """How much better each box continues its own tracklet than another of its camera, (T,)."""

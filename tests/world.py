@@ -273,6 +273,7 @@ class OracleTracker:
         self._rng = np.random.default_rng(seed)
         self._tracks: dict[tuple[int, int], tuple[int, int]] = {}  # (camera, person) -> (track id, last seen)
         self._count: dict[int, int] = {}
+        self.last: dict[int, I8] = {}  # per camera, the track ids of the boxes of the last step
 
     def update(self, seen: Seen, cameras: Sequence[int] | None = None) -> tuple[Tracklets, I8]:
         """The tracklets with appearance, and the person behind each row (-1: a false alarm)."""
@@ -307,4 +308,5 @@ class OracleTracker:
             one, other = (camera, int(seen.who[camera][a])), (camera, int(seen.who[camera][b]))
             self._tracks[one], self._tracks[other] = self._tracks[other], self._tracks[one]
             ids[[a, b]] = ids[[b, a]]
+        self.last[camera] = ids
         return camera, ids

@@ -1,0 +1,20 @@
+from spoton_edge.types import F8, I2, I4, U8
+
+def open_pairs(xy: F8, r: F8, lag_s: F8, state: F8, cov: F8, limit: float) -> tuple[I4, I4]: ...
+def compete(
+    camera: I2,
+    xy: F8,
+    r: F8,
+    lag_s: F8,
+    state: F8,
+    cov: F8,
+    named: U8,
+    start: I4,
+    column: I4,
+    bonus: F8,
+    base: float,
+    limit: float,
+    sweeps: int,
+    gain: F8,
+    match: I4,
+) -> None: ...

@@ -1,0 +1,113 @@
+"""Which id a sure candidate gets: one of somebody out of sight whom he can be, or a new one.
+
+The gate is physical and comes first. What is left is weighed as odds: for his being each of those who could have come
+here, against his being new. A wrong id is worse than a new one, so an old one needs odds of nine to one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from spoton_edge.assignment import assign
+from spoton_edge.global_track import Motion, Records, TrackTable
+from spoton_edge.handoff import NO_GATE, WALK_GATE, Handoff, Sight
+from spoton_edge.looks import Looks
+from spoton_edge.policy import Policy
+from spoton_edge.types import F4, F8, I4, Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What becomes of a candidate: `option` is the row of the person he is, -1: new, None: wait."""
+
+    option: int | None
+    reason: Reason
+
+
+def judge(
+    ready: I4, options: Records, table: TrackTable, handoff: Handoff, looks: Looks, policy: Policy
+) -> list[Verdict]:
+    """A verdict for each of the candidates' rows (N,), against people out of sight (L,)."""
+    record = table.record[ready]
+    lost = Sight(
+        options["seen_camera"], options["seen_foot"], options["seen_ns"], options["seen_xy"], options["seen_sd"]
+    )
+    new = Sight(
+        record["first_camera"],
+        record["first_foot"],
+        record["born_ns"],
+        table.state[ready, :2],
+        table.position_sd()[ready],
+    )
+    gates = handoff.gates(lost, new)
+    distance = np.linalg.norm(new.xy[None] - lost.xy[:, None], axis=2)
+    place = place_nats(lost, new, options["seen_speed"], table.motion, policy)
+    nats = np.where(gates == NO_GATE, -np.inf, np.where(gates == WALK_GATE, place, 0.0)).T.copy()
+    cosine = _add_looks(nats, record["entry"], options["entry"], looks)
+    taken = assign(nats, np.zeros(len(ready), np.int16))
+    young = table.now_ns - record["born_ns"] < policy.hold_s * 1e9
+    unseen_looks = (record["entry"] < 0) & looks.telling
+    verdicts = []
+    for k in range(len(ready)):
+        j = int(taken[k])
+        best = float(nats[k].max(initial=-np.inf))
+        odds = _odds(nats, k, j) if j >= 0 else -np.inf
+        if young[k] and unseen_looks[k] and np.isfinite(best):
+            verdicts.append(Verdict(None, reasoned("new")))  # a look at him may rule out what the place allows
+        elif odds >= policy.posterior_nats:
+            reason = reasoned(_gate_name(int(gates[j, k]), handoff), distance[j, k], cosine[j, k], odds)
+            verdicts.append(Verdict(j, reason))
+        elif young[k] and best > policy.doubt_nats:
+            verdicts.append(Verdict(None, reasoned("new")))
+        else:
+            verdicts.append(Verdict(-1, reasoned("new", margin=-best)))
+    return verdicts
+
+
+def _odds(nats: F8, k: int, j: int) -> float:
+    """Log odds that candidate k is person j, against his being new, anybody else, and j's being another candidate."""
+    rivals = np.concatenate([[0.0], np.delete(nats[k], j), np.delete(nats[:, j], k)])
+    return float(nats[k, j] - np.logaddexp.reduce(rivals))
+
+
+def _add_looks(nats: F8, candidate: I4, person: I4, looks: Looks) -> F4:
+    """Add what looks say to the open pairs (N, L) in place; the cosines (L, N), NaN where none was computed."""
+    cosine = np.full(nats.T.shape, np.nan, np.float32)
+    for k, j in zip(*np.nonzero(np.isfinite(nats) & (candidate >= 0)[:, None] & (person >= 0)[None]), strict=True):
+        say, cosine[j, k] = looks.between(int(candidate[k]), int(person[j]))
+        nats[k, j] += say
+    return cosine
+
+
+def place_nats(lost: Sight, new: Sight, speed_mps: F8, motion: Motion, policy: Policy) -> F8:
+    """How much likelier (log) a lost person is to turn up in a place than a newcomer is, (L, N); 0 without places.
+
+    Somebody who stood as likely as not stands there still, somebody who walked has diffused, and after a long absence
+    he comes in where newcomers do.
+    """
+    gap_s = np.maximum((new.seen_ns[None] - lost.seen_ns[:, None]) * 1e-9, 0.0)
+    d2 = np.square(new.xy[None] - lost.xy[:, None]).sum(axis=2)
+    base = np.square(lost.sd_m)[:, None] + np.square(new.sd_m)[None]
+    keep = motion.keep_s
+    walked = 2 * motion.speed_sd_mps**2 * keep * (gap_s - keep * (1 - np.exp(-gap_s / keep)))
+    stays = np.where(speed_mps < 0.3, 0.5, 0.0)[:, None]
+    sway = 0.3**2  # how far people who stay in a place move
+
+    def density(var: F8) -> F8:
+        return np.asarray(np.exp(-0.5 * d2 / var) / (2 * np.pi * var))
+
+    here = stays * density(base + sway) + (1 - stays) * density(base + walked)
+    nats = np.log(np.maximum(here / policy.newcomer_per_m2, policy.returner_share))
+    return np.where(np.isfinite(nats), nats, 0.0)
+
+
+def _gate_name(gate: int, handoff: Handoff) -> str:
+    return "walk" if gate == WALK_GATE else f"link:{handoff.links[gate].camera}"
+
+
+def reasoned(gate: str, distance_m: float = np.nan, cosine: float = np.nan, margin: float = np.nan) -> Reason:
+    """A reason whose unknown numbers are None."""
+    known = [float(x) if np.isfinite(x) else None for x in (distance_m, cosine, margin)]
+    return Reason(gate, *known)

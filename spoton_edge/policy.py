@@ -1,0 +1,44 @@
+"""The numbers of the identity stage, each with what it means; nats are natural-log units of evidence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Derived from how people, detectors and trackers behave in general; none is fitted to a site."""
+
+    # Matching tracklets to tracks.
+    gate: float = 25.0  # squared Mahalanobis distance, 2 degrees of freedom: five standard deviations
+    stranger_per_m2: float = 0.005  # density of boxes that are nobody known, per camera and frame
+    # A single-camera tracker's word counts only where it knows more than the floor does: where foot points are far
+    # less sure than boxes are wide, and no other box of the camera continues the tracklet nearly as well.
+    habit_nats: float = 4.6  # then it goes astray in one frame of a hundred
+    habit_margin: float = 0.4  # of IoU, by which the tracklet's own box must lead; all counts at as much again
+    habit_sd_m: float = 0.35  # of the foot point; all counts at twice as much
+    sweeps: int = 2  # rounds in which each camera looks again, at where the others put people
+    # Whether somebody is there.
+    hit_nats: float = 1.5  # what a view says for a person's being there,
+    miss_nats: float = 0.6  # and a camera that ought to see him and does not says against it;
+    shadow: float = 0.25  # a box that somebody known explains as well counts for so much of a view
+    evidence_s: float = 0.2  # frames nearer to each other than this repeat each other's mistakes
+    sure_nats: float = 2.5  # a candidate is a person
+    inner_nats: float = 3.0  # and so much more where nobody can have come to unseen
+    settle_s: float = 2.0  # at the start people may be anywhere
+    most_nats: float = 6.0
+    # Out of sight.
+    coast_s: float = 3.0
+    coast_sd_m: float = 1.0
+    leave_s: float = 0.2  # unseen, and in nobody's view
+    # Taking up an old id.
+    newcomer_per_m2: float = 0.01  # where somebody new turns up: anywhere on a site of 100 m^2
+    returner_share: float = 0.2  # of those who come in, how many were here within `forget_s`
+    posterior_nats: float = 2.2  # an old id is given at odds of 9 to 1 or better
+    doubt_nats: float = -1.0  # above this an old id is possible enough to wait for evidence
+    hold_s: float = 1.0  # how long a sure candidate may wait for it
+    # One person or two.
+    twin_m: float = 0.2  # tracks of one person differ by their cameras' bias
+    tell_apart_nats: float = 3.0  # a camera that sees two tracks side by side says that they are two people
+    most_tell_apart_nats: float = 20.0
+    one_nats: float = 8.0  # cameras that see only one of them say that they are one; at so much they are

@@ -1,0 +1,128 @@
+"""Slow, obvious twins of the compiled identity core: `ground`, `fusion`, `matching` and `similarity` must agree."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from spoton_edge.ground_plane import FootModel, GroundPlane
+from spoton_edge.types import F4, F8, I2, I4, FootPoint
+
+ACCIDENT, SPREAD = 0.05, 9.0
+
+
+def as_matrix(r: F8) -> F8:
+    """xx, xy, yy -> (2, 2)."""
+    return np.array([[r[0], r[1]], [r[1], r[2]]])
+
+
+def seen_foot(plane: GroundPlane, box: F4, model: FootModel) -> tuple[F8, F8]:
+    """Place (2,) and covariance (2, 2) of a box whose feet are seen, with the Jacobian taken by finite differences."""
+    u, v, h = (box[0] + box[2]) / 2, float(box[3]), float(box[3] - box[1])
+
+    def at(du: float, dv: float) -> F8:
+        return plane.to_ground([[u + du, v + dv]])[0]
+
+    step = 1e-3
+    ju, jv = (at(step, 0) - at(-step, 0)) / (2 * step), (at(0, step) - at(0, -step)) / (2 * step)
+    jacobian = np.column_stack([ju, jv])
+    noise = np.diag([(model.sd_u * h) ** 2, (model.sd_v_seen * h) ** 2])
+    place = at(0, 0) - model.shoe_m * jv / np.linalg.norm(jv)
+    return place, jacobian @ noise @ jacobian.T + model.sd_calibration_m**2 * np.eye(2)
+
+
+def predict(state: F8, cov: F8, dt_s: float, speed_sd_mps: float, keep_s: float) -> tuple[F8, F8]:
+    """An Ornstein-Uhlenbeck velocity, integrated in a thousand small steps."""
+    steps = 1000
+    h = dt_s / steps
+    f = np.eye(4)
+    f[:2, 2:] = h * np.eye(2)
+    f[2:, 2:] *= np.exp(-h / keep_s)
+    q = np.zeros((4, 4))
+    q[2:, 2:] = speed_sd_mps**2 * (1 - np.exp(-2 * h / keep_s)) * np.eye(2)
+    for _ in range(steps):
+        state, cov = f @ state, f @ cov @ f.T + q
+    return state, cov
+
+
+def innovation(state: F8, cov: F8, xy: F8, r: F8, lag_s: float) -> tuple[F8, F8]:
+    return xy - state[:2] + lag_s * state[2:], cov[:2, :2] + as_matrix(r)
+
+
+def density(e: F8, s: F8) -> float:
+    return float(np.exp(-0.5 * e @ np.linalg.solve(s, e)) / (2 * np.pi * np.sqrt(np.linalg.det(s))))
+
+
+def nats(state: F8, cov: F8, xy: F8, r: F8, lag_s: float) -> float:
+    e, s = innovation(state, cov, xy, r, lag_s)
+    wide = s + (SPREAD - 1) * as_matrix(r)
+    return float(-np.log((1 - ACCIDENT) * density(e, s) + ACCIDENT * density(e, wide)))
+
+
+def distance2(state: F8, cov: F8, xy: F8, r: F8, lag_s: float) -> float:
+    e, s = innovation(state, cov, xy, r, lag_s)
+    return float(e @ np.linalg.solve(s, e))
+
+
+def absorb(state: F8, cov: F8, xy: F8, r: F8, lag_s: float) -> tuple[F8, F8]:
+    """A Kalman update whose measurement is the wider the likelier it is an accident."""
+    e, s = innovation(state, cov, xy, r, lag_s)
+    wide = ACCIDENT * density(e, s + (SPREAD - 1) * as_matrix(r))
+    odd = wide / (wide + (1 - ACCIDENT) * density(e, s))
+    s = cov[:2, :2] + as_matrix(r) / (1 - odd + odd / SPREAD)
+    gain = cov[:, :2] @ np.linalg.inv(s)
+    return state + gain @ e, cov - gain @ cov[:2, :]
+
+
+def compete(
+    camera: I2,
+    xy: F8,
+    r: F8,
+    lag_s: F8,
+    state: F8,
+    cov: F8,
+    named: F8,
+    bonus: F8,
+    base: float,
+    limit: float,
+    sweeps: int,
+) -> I4:
+    """`matching.compete` over all open pairs; bonus (T, M)."""
+    rows, tracks = len(xy), len(state)
+    match = np.full(rows, -1, np.int32)
+    open_ = np.array(
+        [[distance2(state[j], cov[j], xy[i], r[i], lag_s[i]) <= limit for j in range(tracks)] for i in range(rows)]
+    ).reshape(rows, tracks)
+    for sweep in range(sweeps + 1):
+        for c in np.unique(camera):
+            mine = np.flatnonzero(camera == c)
+            gain = np.full((len(mine), tracks), -np.inf)
+            for j in range(tracks):
+                s, p = state[j], cov[j]
+                for q in np.flatnonzero((match == j) & (camera != c)) if sweep else []:
+                    if distance2(s, p, xy[q], r[q], lag_s[q]) <= limit:
+                        s, p = absorb(s, p, xy[q], r[q], lag_s[q])
+                for k, i in enumerate(mine):
+                    if open_[i, j] and distance2(s, p, xy[i], r[i], lag_s[i]) <= limit:
+                        gain[k, j] = base + bonus[i, j] - nats(s, p, xy[i], r[i], lag_s[i])
+            match[mine] = -1
+            for standing in (True, False):
+                free = np.flatnonzero(match[mine] < 0)
+                useful = np.where((named == standing)[None] & (gain[free] > 0), gain[free], 0.0)
+                for a, b in zip(*linear_sum_assignment(-useful), strict=True):
+                    if useful[a, b] > 0:
+                        match[mine[free[a]]] = b
+    return match
+
+
+def foot_kind(box: F4, others: F4, image_size: tuple[int, int], model: FootModel) -> FootPoint:
+    """Whether a box's feet are seen, by areas counted on a grid."""
+    if box[3] >= image_size[1] * (1 - model.edge):
+        return FootPoint.CUT
+    top = box[3] - (box[3] - box[1]) / 3
+    u, v = np.meshgrid(np.linspace(box[0], box[2], 101), np.linspace(top, box[3], 101))
+    for other in others:
+        covers = (u >= other[0]) & (u <= other[2]) & (v >= other[1]) & (v <= other[3])
+        if other[3] > box[3] and covers.mean() > model.cover:
+            return FootPoint.COVERED
+    return FootPoint.SEEN

@@ -1,0 +1,172 @@
+"""The compiled filter, gate and competition against their slow twins."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spoton_edge._ext import fusion, matching, similarity
+from spoton_edge.assignment import assign
+from spoton_edge.types import F8
+from tests import reference_identity as twin
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def tracks(rng: np.random.Generator, count: int) -> tuple[F8, F8]:
+    state = np.hstack([rng.uniform(0, 4, (count, 2)), rng.normal(0, 1, (count, 2))])
+    root = rng.normal(size=(count, 4, 4)) * 0.2
+    return state, root @ root.transpose(0, 2, 1) + 0.01 * np.eye(4)
+
+
+def feet(rng: np.random.Generator, count: int) -> tuple[F8, F8, F8]:
+    root = rng.normal(size=(count, 2, 2)) * 0.2
+    r = root @ root.transpose(0, 2, 1) + 0.01 * np.eye(2)
+    return (
+        rng.uniform(0, 4, (count, 2)),
+        np.stack([r[:, 0, 0], r[:, 0, 1], r[:, 1, 1]], axis=1),
+        rng.uniform(0, 0.1, count),
+    )
+
+
+@given(SEEDS, st.floats(0.01, 5.0))
+@settings(max_examples=20)
+def test_prediction_is_the_integrated_process(seed: int, dt_s: float) -> None:
+    state, cov = tracks(np.random.default_rng(seed), 1)
+    want, want_cov = twin.predict(state[0], cov[0], dt_s, 1.1, 1.7)
+    fusion.predict(state, cov, np.array([dt_s]), 1.1, 1.7)
+    np.testing.assert_allclose(state[0], want, rtol=1e-2, atol=1e-2)
+    np.testing.assert_allclose(cov[0], want_cov, rtol=2e-2, atol=1e-2)
+
+
+@given(SEEDS)
+def test_an_update_is_its_twins(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    (state, cov), (xy, r, lag_s) = tracks(rng, 1), feet(rng, 1)
+    xy[0] = state[0, :2] + rng.normal(0, 0.5, 2)
+    want, want_cov = twin.absorb(state[0], cov[0], xy[0], r[0], lag_s[0])
+    taken = np.empty(1, np.uint8)
+    fusion.update(state, cov, np.zeros(1, np.int32), xy, r, lag_s, 1e9, 1e9, taken)
+    assert taken[0] == 1
+    np.testing.assert_allclose(state[0], want, atol=1e-9)
+    np.testing.assert_allclose(cov[0], want_cov, atol=1e-9)
+
+
+def test_a_view_that_disagrees_is_left_out_and_not_averaged_in() -> None:
+    state, cov = np.array([[0.0, 0.0, 0.0, 0.0]]), np.eye(4)[None] * 4.0
+    xy, r = np.array([[0.1, 0.0], [3.0, 0.0]]), np.array([[0.04, 0.0, 0.04]] * 2)
+    taken = np.empty(2, np.uint8)
+    fusion.update(state, cov, np.zeros(2, np.int32), xy, r, np.zeros(2), 25.0, 3.0, taken)
+    assert taken.tolist() == [1, 0]
+    assert abs(state[0, 0]) < 0.2
+
+
+@given(SEEDS, st.integers(0, 12), st.integers(0, 9))
+def test_the_gate_opens_the_pairs_its_twin_opens(seed: int, rows: int, count: int) -> None:
+    rng = np.random.default_rng(seed)
+    (state, cov), (xy, r, lag_s) = tracks(rng, count), feet(rng, rows)
+    if rows:
+        xy[0] = np.nan
+    start, column = matching.open_pairs(xy, r, lag_s, state, cov, 9.0)
+    got = {(i, int(j)) for i in range(rows) for j in column[start[i] : start[i + 1]]}
+    want = {
+        (i, j)
+        for i in range(1, rows)
+        for j in range(count)
+        if twin.distance2(state[j], cov[j], xy[i], r[i], lag_s[i]) <= 9
+    }
+    assert got == want
+
+
+@given(SEEDS, st.integers(1, 4), st.integers(1, 6), st.integers(0, 2))
+@settings(max_examples=60, deadline=None)
+def test_the_competition_ends_as_its_twins(seed: int, cameras: int, count: int, sweeps: int) -> None:
+    rng = np.random.default_rng(seed)
+    camera = np.repeat(np.arange(cameras), rng.integers(0, count + 2, cameras)).astype(np.int16)
+    (state, cov), (xy, r, lag_s) = tracks(rng, count), feet(rng, len(camera))
+    named = rng.random(count) < 0.7
+    bonus = rng.normal(0, 1, (len(camera), count))
+    start, column = matching.open_pairs(xy, r, lag_s, state, cov, 25.0)
+    row = np.repeat(np.arange(len(camera)), np.diff(start))
+    gain, match = np.empty(len(column)), np.full(len(camera), -1, np.int32)
+    matching.compete(
+        camera,
+        xy,
+        r,
+        lag_s,
+        state,
+        cov,
+        named.view(np.uint8),
+        start,
+        column,
+        np.ascontiguousarray(bonus[row, column]),
+        4.0,
+        25.0,
+        sweeps,
+        gain,
+        match,
+    )
+    want = twin.compete(camera, xy, r, lag_s, state, cov, named, bonus, 4.0, 25.0, sweeps)
+    assert match.tolist() == want.tolist()
+    for c in range(cameras):
+        given_ = match[(camera == c) & (match >= 0)]
+        assert len(set(given_.tolist())) == len(given_)
+
+
+@given(SEEDS, st.integers(1, 8), st.integers(1, 8))
+def test_an_assignment_has_the_greatest_gain(seed: int, rows: int, columns: int) -> None:
+    from scipy.optimize import linear_sum_assignment
+
+    rng = np.random.default_rng(seed)
+    gain = np.where(rng.random((rows, columns)) < 0.6, rng.normal(0, 2, (rows, columns)), -np.inf)
+    match = assign(gain, np.zeros(rows, np.int16))
+    useful = np.maximum(gain, 0.0)
+    best = useful[linear_sum_assignment(-useful)].sum()
+    got = sum(gain[i, j] for i, j in enumerate(match) if j >= 0)
+    assert got == pytest.approx(best)
+    assert all(gain[i, j] > 0 for i, j in enumerate(match) if j >= 0)
+
+
+@given(SEEDS, st.integers(1, 9), st.integers(1, 40), st.integers(1, 70))
+def test_cosines_are_computed_where_the_gate_is_open_and_nowhere_else(
+    seed: int, rows: int, others: int, dimension: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    a, b = (
+        rng.normal(size=(rows, dimension)).astype(np.float32),
+        rng.normal(size=(others, dimension)).astype(np.float32),
+    )
+    open_ = rng.random((rows, others)) < 0.5
+    out = np.full((rows, others), -7, np.float32)
+    similarity.cosine(a, b, open_.view(np.uint8), out)
+    np.testing.assert_allclose(out[open_], (a @ b.T)[open_], rtol=1e-4, atol=1e-4)
+    assert (out[~open_] == -7).all()
+
+
+def test_shapes_that_do_not_fit_are_refused() -> None:
+    state, cov = tracks(np.random.default_rng(0), 2)
+    with pytest.raises(ValueError, match="rows"):
+        fusion.predict(state, cov, np.zeros(3), 1.0, 1.0)
+    with pytest.raises(ValueError, match="no track 5"):
+        fusion.update(
+            state,
+            cov,
+            np.array([5], np.int32),
+            np.zeros((1, 2)),
+            np.ones((1, 3)),
+            np.zeros(1),
+            1.0,
+            1.0,
+            np.empty(1, np.uint8),
+        )
+    with pytest.raises(ValueError, match="same number of rows"):
+        matching.open_pairs(np.zeros((2, 2)), np.ones((1, 3)), np.zeros(2), state, cov, 1.0)
+    with pytest.raises(ValueError, match="dimension"):
+        similarity.cosine(
+            np.zeros((1, 3), np.float32),
+            np.zeros((1, 4), np.float32),
+            np.ones((1, 1), np.uint8),
+            np.zeros((1, 1), np.float32),
+        )

@@ -138,7 +138,9 @@ class Door:
     def ask(self, caller: Caller, cost: float = 1.0) -> bool:
         """Whether a caller may have what costs so many requests; if not, its connection is closed."""
         number, user = caller
-        visitor = self._visitor(number)
+        visitor = self._known(number)
+        if visitor is None:
+            return False
         # The handshake was judged by the list of its time; a caller that is heard of only now may be off it since.
         visitor.user = user
         rate = self._limits.requests_per_s
@@ -151,7 +153,9 @@ class Door:
 
     def subscribe(self, caller: Caller, message: bytes) -> None:
         """Accounts for what an XPUB received: 1 and a topic, or 0 and a topic. Anything else is an abuse."""
-        visitor = self._visitor(caller.number)
+        visitor = self._known(caller.number)
+        if visitor is None:
+            return
         topic = message[1:]
         if message[:1] == b"\1" and topic not in visitor.topics:
             visitor.topics.add(topic)
@@ -182,21 +186,17 @@ class Door:
 
     def _welcome(self, number: int) -> None:
         self._leave(number)
-        self._visitor(number)
+        now_s = time.monotonic()
+        requests, sent = _Bucket(self._limits.requests, now_s), _Bucket(self._limits.sent_bytes, now_s)
+        self._visitors[number] = _Visitor(self._connection(number), requests, sent)
         if len(self._visitors) > self._limits.connections:
             self._refuse(number)
 
-    def _visitor(self, number: int) -> _Visitor:
-        visitor = self._visitors.get(number)
-        if visitor is None:
-            now_s = time.monotonic()
-            visitor = _Visitor(
-                self._connection(number),
-                _Bucket(self._limits.requests, now_s),
-                _Bucket(self._limits.sent_bytes, now_s),
-            )
-            self._visitors[number] = visitor
-        return visitor
+    def _known(self, number: int) -> _Visitor | None:
+        """Who has this number; None: somebody who has left, and whose last words are read only now."""
+        if number not in self._visitors:
+            self.watch()  # a newcomer's words may come to our ears before the news of it
+        return self._visitors.get(number)
 
     def _connection(self, number: int) -> socket.socket | None:
         """A duplicate of the descriptor, if it is still a connection to this very endpoint."""

@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import replace
@@ -179,10 +180,10 @@ class Publisher:
             self._router_door.monitor,
         ):
             poller.register(zmq_socket, zmq.POLLIN)
+        sweep_s = 0.0
         while not self._stopping or self._queue:
-            # With nobody connected there is nothing to sweep.
-            idle = not (self._xpub_door.connections or self._router_door.connections)
-            poller.poll(None if idle else SWEEP_MS)
+            # With nobody connected there is nothing to sweep and nothing to account for.
+            poller.poll(SWEEP_MS if self._delivery.connections or self._connections() else None)
             with contextlib.suppress(BlockingIOError):
                 os.eventfd_read(self._wake)
             self._send_queued()
@@ -191,9 +192,11 @@ class Publisher:
             self._router_door.watch()
             self._hear_subscriptions()
             self._answer_requests()
-            self._xpub_door.sweep()
-            self._router_door.sweep()
-            self._account()
+            if time.monotonic() >= sweep_s:
+                sweep_s = time.monotonic() + SWEEP_MS / 1000
+                self._xpub_door.sweep()
+                self._router_door.sweep()
+                self._account()
 
     def _judge_handshakes(self) -> None:
         with self._lock:
@@ -268,10 +271,13 @@ class Publisher:
             return self.picture or b""
         return b'{"error":"ask [\\"snapshot\\", 1] or [\\"picture\\", 1]"}'
 
+    def _connections(self) -> int:
+        return self._xpub_door.connections + self._router_door.connections
+
     def _account(self) -> None:
         doors = (self._xpub_door, self._router_door)
         self._delivery = Delivery(
-            connections=sum(door.connections for door in doors),
+            connections=self._connections(),
             subscriptions=self._xpub_door.subscriptions,
             late=self._late,
             overflowed=self._overflowed,

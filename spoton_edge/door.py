@@ -200,11 +200,18 @@ class Door:
 
     def _connection(self, number: int) -> socket.socket | None:
         """A duplicate of the descriptor, if it is still a connection to this very endpoint."""
+        duplicate = -1
         try:
-            connection = socket.socket(fileno=os.dup(number))
+            duplicate = os.dup(number)
+            connection = socket.socket(fileno=duplicate)
+        except OSError:  # closed meanwhile, and the number may be a file's by now
+            if duplicate >= 0:
+                os.close(duplicate)
+            return None
+        try:
             name = connection.getsockname()
         except OSError:
-            return None
+            name = None
         if (name[1] if isinstance(name, tuple) else name) in self._addresses:
             return connection
         connection.close()

@@ -88,6 +88,7 @@ class Door:
         self._limits = limits
         self._visitors: dict[int, _Visitor] = {}
         self._addresses: set[int | str] = set()
+        self._unswept: list[int] = []
         self._users: Container[str | None] | None = None  # None: everybody
         self._socket = zmq_socket
         zmq_socket.setsockopt(zmq.MAXMSGSIZE, limits.frame_bytes)
@@ -168,11 +169,17 @@ class Door:
         else:
             self.ask(caller)
 
-    def sweep(self) -> None:
-        """Closes TCP connections that send more than anyone needs to, whatever it is that they send."""
+    def sweep(self, most: int) -> None:
+        """Looks at some connections, in turn, and closes those that send more than anyone needs to, whatever it is."""
         limits = self._limits
         now_s = time.monotonic()
-        for number, visitor in list(self._visitors.items()):
+        if not self._unswept:
+            self._unswept = list(self._visitors)
+        turn, self._unswept = self._unswept[:most], self._unswept[most:]
+        for number in turn:
+            visitor = self._visitors.get(number)
+            if visitor is None:
+                continue
             sent = _received(visitor.connection)
             fresh, visitor.sent_bytes = sent - visitor.sent_bytes, sent
             if not visitor.sent.take(fresh, limits.sent_bytes, limits.sent_bytes_per_s, now_s):

@@ -51,7 +51,7 @@ def crowd(seconds: float, high_water: int, longest_stall_s: float) -> dict[str, 
         raw = [stack.enter_context(process(*rude, next(raw_seeds))) for _ in range(PROCESSES)]
         time.sleep(2)  # until the readers stand
         while time.monotonic() < end_s - longest_stall_s:
-            stalls_s = [chance.uniform(0.5, 1.0) * longest_stall_s for _ in stalling]
+            stalls_s = [chance.uniform(0.8, 1.0) * longest_stall_s for _ in stalling]
             for child in stalling:
                 child.send_signal(signal.SIGSTOP)
             resume_s = time.monotonic() + max(stalls_s)
@@ -86,7 +86,7 @@ def judge(result: dict[str, Any]) -> None:
     for report in result["healthy"]:
         assert report["missed"] == {}
     for report in result["stalled"]:
-        assert report["missed"]["tracks"] > 0, "stalled too short to lose anything: the test shows nothing"
+        assert report["missed"].get("tracks"), "stalled too short to lose anything: the test shows nothing"
     assert result["overflowed"] == 0
     before, after = result["resident_bytes"]
     assert after - before < 64 << 20

@@ -120,4 +120,3 @@ def test_a_crowd_of_subscribers_for_5_minutes() -> None:
     result = crowd(300, high_water=300, longest_stall_s=60)
     tell(result)
     judge(result)
-    assert result["cpu_ms"][1][1] < 2.0

@@ -9,7 +9,7 @@ SOURCES := pyproject.toml setup.py $(wildcard ext/*.pyx ext/*.pxd ext/c/*.c ext/
 SANITIZE_TESTS := tests/test_bytetrack.py tests/test_tracker.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench bench-tracker sanitize soak clean
+.PHONY: help setup demo test lint format bench bench-tracker sanitize soak clean test-clients
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | awk -F ':.*  ## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -31,6 +31,12 @@ demo: $(READY)  ## Follow people across two cameras of a real clip; writes demo-
 
 test: $(READY)  ## Run the tests
 	@$(BIN)/python -m pytest $(TEST_ARGS)
+
+test-clients: $(READY)  ## Read a recording in Python, JavaScript and C, with the same outcome (needs npm; as root: apt-get)
+	@npm install --silent --no-fund --no-audit --prefix build/clients zeromq@6
+	@echo '#include <zmq.h>' | cc -E - >/dev/null 2>&1 && echo '#include <cjson/cJSON.h>' | cc -E - >/dev/null 2>&1 || \
+		apt-get install -qq -y --no-install-recommends libzmq3-dev libcjson-dev >/dev/null
+	@$(BIN)/python -m pytest -v tests/e2e/test_clients.py
 
 lint: $(READY)  ## Check style and types
 	@$(BIN)/ruff check .

@@ -44,7 +44,7 @@ class ControlServer:
     """
 
     def __init__(self, endpoint: str, handlers: Mapping[str, Handler]) -> None:
-        self._handlers = dict(handlers)
+        self._handlers = {verb: (handler, inspect.signature(handler)) for verb, handler in handlers.items()}
         self._context = zmq.Context()
         self._router = self._context.socket(zmq.ROUTER)
         self._router.setsockopt(zmq.MAXMSGSIZE, REQUEST_BYTES)
@@ -90,10 +90,10 @@ class ControlServer:
     def _answer(self, request: bytes) -> bytes:
         try:
             arguments = json.loads(request)
-            handler = self._handlers[arguments.pop("verb")]
-            inspect.signature(handler).bind(**arguments)
+            handler, signature = self._handlers[arguments.pop("verb")]
+            signature.bind(**arguments)
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
-            verbs = ", ".join(f"{verb}{inspect.signature(handler)}" for verb, handler in self._handlers.items())
+            verbs = ", ".join(f"{verb}{signature}" for verb, (_, signature) in self._handlers.items())
             return _failed(f"not understood; ask for one of: {verbs}")
         try:
             return json.dumps({"ok": True, "result": handler(**arguments)}).encode()

@@ -88,6 +88,7 @@ class Door:
         self._limits = limits
         self._visitors: dict[int, _Visitor] = {}
         self._addresses: set[int | str] = set()
+        self._unswept: list[int] = []
         self._users: Container[str | None] | None = None  # None: everybody
         self._socket = zmq_socket
         zmq_socket.setsockopt(zmq.MAXMSGSIZE, limits.frame_bytes)
@@ -138,7 +139,9 @@ class Door:
     def ask(self, caller: Caller, cost: float = 1.0) -> bool:
         """Whether a caller may have what costs so many requests; if not, its connection is closed."""
         number, user = caller
-        visitor = self._visitor(number)
+        visitor = self._known(number)
+        if visitor is None:
+            return False
         # The handshake was judged by the list of its time; a caller that is heard of only now may be off it since.
         visitor.user = user
         rate = self._limits.requests_per_s
@@ -151,7 +154,9 @@ class Door:
 
     def subscribe(self, caller: Caller, message: bytes) -> None:
         """Accounts for what an XPUB received: 1 and a topic, or 0 and a topic. Anything else is an abuse."""
-        visitor = self._visitor(caller.number)
+        visitor = self._known(caller.number)
+        if visitor is None:
+            return
         topic = message[1:]
         if message[:1] == b"\1" and topic not in visitor.topics:
             visitor.topics.add(topic)
@@ -164,11 +169,17 @@ class Door:
         else:
             self.ask(caller)
 
-    def sweep(self) -> None:
-        """Closes TCP connections that send more than anyone needs to, whatever it is that they send."""
+    def sweep(self, most: int) -> None:
+        """Looks at some connections, in turn, and closes those that send more than anyone needs to, whatever it is."""
         limits = self._limits
         now_s = time.monotonic()
-        for number, visitor in list(self._visitors.items()):
+        if not self._unswept:
+            self._unswept = list(self._visitors)
+        turn, self._unswept = self._unswept[:most], self._unswept[most:]
+        for number in turn:
+            visitor = self._visitors.get(number)
+            if visitor is None:
+                continue
             sent = _received(visitor.connection)
             fresh, visitor.sent_bytes = sent - visitor.sent_bytes, sent
             if not visitor.sent.take(fresh, limits.sent_bytes, limits.sent_bytes_per_s, now_s):
@@ -182,29 +193,32 @@ class Door:
 
     def _welcome(self, number: int) -> None:
         self._leave(number)
-        self._visitor(number)
+        now_s = time.monotonic()
+        requests, sent = _Bucket(self._limits.requests, now_s), _Bucket(self._limits.sent_bytes, now_s)
+        self._visitors[number] = _Visitor(self._connection(number), requests, sent)
         if len(self._visitors) > self._limits.connections:
             self._refuse(number)
 
-    def _visitor(self, number: int) -> _Visitor:
-        visitor = self._visitors.get(number)
-        if visitor is None:
-            now_s = time.monotonic()
-            visitor = _Visitor(
-                self._connection(number),
-                _Bucket(self._limits.requests, now_s),
-                _Bucket(self._limits.sent_bytes, now_s),
-            )
-            self._visitors[number] = visitor
-        return visitor
+    def _known(self, number: int) -> _Visitor | None:
+        """Who has this number; None: somebody who has left, and whose last words are read only now."""
+        if number not in self._visitors:
+            self.watch()  # a newcomer's words may come to our ears before the news of it
+        return self._visitors.get(number)
 
     def _connection(self, number: int) -> socket.socket | None:
         """A duplicate of the descriptor, if it is still a connection to this very endpoint."""
+        duplicate = -1
         try:
-            connection = socket.socket(fileno=os.dup(number))
+            duplicate = os.dup(number)
+            connection = socket.socket(fileno=duplicate)
+        except OSError:  # closed meanwhile, and the number may be a file's by now
+            if duplicate >= 0:
+                os.close(duplicate)
+            return None
+        try:
             name = connection.getsockname()
         except OSError:
-            return None
+            name = None
         if (name[1] if isinstance(name, tuple) else name) in self._addresses:
             return connection
         connection.close()

@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import replace
@@ -28,7 +29,9 @@ from spoton_edge.wire import Encoder, Message, topic
 HIGH_WATER = 300  # messages queued for one subscriber: ten seconds at 30 Hz; all queues share the same bytes
 BACKLOG = 200  # messages on their way to the thread: fewer, so that a burst does not fill the queue of a good reader
 SEND_BUFFER_BYTES = 1 << 19  # the kernel's, for one subscriber: left to itself it would grow to megabytes for each
-SWEEP_MS = 100
+LONGEST_WAIT_MS = 100
+SWEEP_S = 0.02
+SWEPT = 32  # connections looked at in one sweep, so that none delays a message: even of 256 each has its turn in 0.8 s
 REQUEST_BYTES = 65536  # a reply costs one request, and one more for each so many bytes
 
 
@@ -117,6 +120,7 @@ class Publisher:
                 self._queue.popleft()
                 self._overflowed += 1
             self._queue.append(_Outgoing(message.kind, name, seq, message.payload(seq)))
+        with contextlib.suppress(OSError):  # closed meanwhile
             os.eventfd_write(self._wake, 1)
         return seq
 
@@ -179,30 +183,38 @@ class Publisher:
             self._router_door.monitor,
         ):
             poller.register(zmq_socket, zmq.POLLIN)
+        sweep_s = 0.0
         while not self._stopping or self._queue:
-            # With nobody connected there is nothing to sweep.
-            idle = not (self._xpub_door.connections or self._router_door.connections)
-            poller.poll(None if idle else SWEEP_MS)
-            with contextlib.suppress(BlockingIOError):
+            # With nobody connected there is nothing to sweep and nothing to account for.
+            idle = not self._delivery.connections and not self._connections()
+            ready = dict(poller.poll(None if idle else LONGEST_WAIT_MS))
+            if self._wake in ready:
                 os.eventfd_read(self._wake)
-            self._send_queued()
-            self._judge_handshakes()
-            self._xpub_door.watch()
-            self._router_door.watch()
-            self._hear_subscriptions()
-            self._answer_requests()
-            self._xpub_door.sweep()
-            self._router_door.sweep()
-            self._account()
+                self._send_queued()
+                self._take_list()
+            if self._judge.socket in ready:
+                self._judge.answer()
+            if self._xpub_door.monitor in ready:
+                self._xpub_door.watch()
+            if self._router_door.monitor in ready:
+                self._router_door.watch()
+            if self._xpub in ready:
+                self._hear_subscriptions()
+            if self._router in ready:
+                self._answer_requests()
+            if time.monotonic() >= sweep_s:
+                sweep_s = time.monotonic() + SWEEP_S
+                self._xpub_door.sweep(SWEPT)
+                self._router_door.sweep(SWEPT)
+                self._account()
 
-    def _judge_handshakes(self) -> None:
+    def _take_list(self) -> None:
         with self._lock:
             keys, self._admitting = self._admitting, None
         if keys is not None:
             self._judge.keys = keys
             for door in (self._xpub_door, self._router_door):
                 door.admit_only({None, *keys.allowed})
-        self._judge.answer()
 
     def _send_queued(self) -> None:
         while self._queue:
@@ -268,10 +280,13 @@ class Publisher:
             return self.picture or b""
         return b'{"error":"ask [\\"snapshot\\", 1] or [\\"picture\\", 1]"}'
 
+    def _connections(self) -> int:
+        return self._xpub_door.connections + self._router_door.connections
+
     def _account(self) -> None:
         doors = (self._xpub_door, self._router_door)
         self._delivery = Delivery(
-            connections=sum(door.connections for door in doors),
+            connections=self._connections(),
             subscriptions=self._xpub_door.subscriptions,
             late=self._late,
             overflowed=self._overflowed,

@@ -178,3 +178,26 @@ def test_the_client_imports_pyzmq_and_the_standard_library_only() -> None:
     root = Path(__file__).parents[1]
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=root)
     assert done.stdout.split() == ["spoton_edge", "zmq"]
+
+
+def test_it_reads_where_nothing_but_pyzmq_is_installed(tmp_path: Path) -> None:
+    """An interpreter without site-packages, that sees this package and zmq only."""
+    home = Path(zmq.__file__).parent
+    for part in (home, home.with_name("pyzmq.libs")):
+        if part.exists():
+            (tmp_path / part.name).symlink_to(part)
+    root = Path(__file__).parents[1]
+    (tmp_path / "spoton_edge").symlink_to(root / "spoton_edge")
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from spoton_edge.client import Subscriber\n"
+        "with Subscriber(sys.argv[2], snapshot=sys.argv[3]) as subscriber:\n"
+        "    message = subscriber.receive(10); print(message.kind, message.seq, len(message.tracks))\n"
+        "try:\n    import numpy\nexcept ImportError:\n    print('bare')"
+    )
+    with Publisher(BY, [ANY], snapshot=ANY) as publisher:
+        publisher.publish(tracks(count=3))
+        arguments = [str(tmp_path), publisher.endpoints[0], str(publisher.snapshot_endpoint)]
+        command = [sys.executable, "-I", "-S", "-c", script, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+    assert done.stdout.splitlines() == ["tracks 1 3", "bare"]

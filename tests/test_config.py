@@ -418,6 +418,12 @@ def test_what_others_can_reach_needs_leave(site_file, endpoint):
     assert config.load(site_file(text.replace("]}", "], insecure: true}"))).publish.bind == (endpoint,)
 
 
+def test_what_others_can_reach_needs_no_leave_where_it_is_encrypted(site_file, tmp_path):
+    publish = config.load(site_file(ONE_CAMERA + "publish: {bind: ['tcp://*:1'], keys: keys}\n")).publish
+    assert publish.bind == ("tcp://*:1",)
+    assert publish.keys == str(tmp_path / "keys")
+
+
 # --- files that are no site files ---
 
 

@@ -279,3 +279,78 @@ def test_a_subscriber_heals_by_itself(published: Publisher) -> None:
         assert second is not None
         assert {first.kind, second.kind} == {"site", "tracks"}
         assert subscriber.whole
+
+
+GREETING = b"\xff" + bytes(7) + b"\x01\x7f" + b"\x03\x01" + b"NULL".ljust(20, b"\0") + bytes(32)
+READY = b"\x04\x19\x05READY\x0bSocket-Type\x00\x00\x00\x03SUB"
+
+
+def connect(endpoint: str) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", int(endpoint.rpartition(":")[2])))
+    connection.settimeout(10)
+    return connection
+
+
+def shaken(endpoint: str, kind: bytes = b"SUB") -> socket.socket:
+    """A connection after the handshake; libzmq bears nothing more before its own part of it is sent."""
+    connection = connect(endpoint)
+    connection.sendall(GREETING + READY.replace(b"SUB", kind))
+    heard = b""
+    while b"Socket-Type" not in heard:
+        heard += connection.recv(4096)
+    return connection
+
+
+def drained(connection: socket.socket) -> None:
+    """Reads until the other side closes."""
+    with contextlib.suppress(ConnectionResetError):
+        while connection.recv(4096):
+            pass
+
+
+def test_handshakes_that_never_end_are_cut_and_hinder_nobody(context: zmq.Context[Any]) -> None:
+    with Publisher(BY, [ANY], limits=Limits(handshake_s=0.3)) as publisher:
+        slow = [connect(publisher.endpoints[0]) for _ in range(50)]
+        for connection in slow[:25]:
+            connection.send(GREETING[:13])
+        reader = subscribe(context, publisher.endpoints[0])
+        until(publisher, connections=51, subscriptions=1)
+        publisher.publish(tracks())
+        assert json.loads(reader.recv_multipart()[1])["seq"] == 1
+        for connection in slow:
+            drained(connection)
+            connection.close()
+        while publisher.delivery().connections > 1:
+            time.sleep(0.01)
+
+
+def test_a_frame_larger_than_any_request_ends_its_connection(published: Publisher, context: zmq.Context[Any]) -> None:
+    reader = subscribe(context, published.endpoints[0])
+    for size in (1025, 1 << 20, 1 << 62):
+        with shaken(published.endpoints[0]) as huge:
+            huge.sendall(b"\x02" + size.to_bytes(8, "big") + bytes(2000))
+            drained(huge)
+    until(published, subscriptions=1)
+    published.publish(tracks())
+    assert json.loads(reader.recv_multipart()[1])["seq"] == 1
+
+
+def test_a_flood_of_bytes_ends_its_connection_whatever_they_are(
+    published: Publisher, context: zmq.Context[Any]
+) -> None:
+    reader = subscribe(context, published.endpoints[0])
+    until(published, subscriptions=1)
+    # One message of frames without end: no frame is too large, and libzmq would keep them all.
+    endless = b"\x01\x40" + bytes(64)
+    assert published.snapshot_endpoint is not None
+    for turn, endpoint in enumerate((published.endpoints[0], published.snapshot_endpoint), 1):
+        with shaken(endpoint, b"REQ" if endpoint == published.snapshot_endpoint else b"SUB") as flood:
+            flood.settimeout(1)
+            with contextlib.suppress(OSError):
+                while True:
+                    flood.sendall(endless * 100)
+            until(published, refused=turn)
+    while published.delivery().connections > 1:
+        time.sleep(0.01)
+    published.publish(tracks())
+    assert json.loads(reader.recv_multipart()[1])["seq"] == 1

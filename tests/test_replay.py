@@ -3,8 +3,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from spoton_edge import cli, config, recording, replay
 from spoton_edge.types import TrackState
@@ -169,18 +167,6 @@ def test_without_recorded_vectors_there_is_no_appearance(world: World, site: Pat
     found = recording.read(write_world(world, tmp_path / "plain"), ["c0", "c1", "c2"])
     for _, tracklets, _, _ in replay.build(config.load(site), found, 10.0).steps():
         assert not tracklets.has_embedding.any()
-
-
-@given(st.integers(0, 1 << 32), st.integers(1, 12))
-def test_a_tracklet_is_traced_to_its_detection_even_among_equal_scores(seed: int, people: int) -> None:
-    rng = np.random.default_rng(seed)
-    corner = np.column_stack([np.arange(people) * 100.0, rng.uniform(0, 500, people)])
-    boxes = np.hstack([corner, corner + np.array([60, 160])]).astype(np.float32)
-    scores = rng.choice(np.array([0.5, 0.75, 0.9], np.float32), people)
-    order = rng.permutation(people)
-    moved = (boxes[order] + rng.uniform(-15, 15, (people, 4))).astype(np.float32)
-    assert replay.detection_of(moved, scores[order], boxes, scores).tolist() == order.tolist()
-    assert replay.detection_of(moved, scores[order] + np.float32(1), boxes, scores).tolist() == [-1] * people
 
 
 @pytest.mark.parametrize("sequence", ["05", "10"])

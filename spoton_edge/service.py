@@ -70,7 +70,12 @@ class Service:
             undo.callback(ids.close)
             self.pipeline = build_pipeline(site, self.capture, cache, ids.take)
             undo.callback(self.pipeline.publisher.close)
-            verbs = {"status": self.status, "explain": self.explain, "reload": self.reload, "record": self.record}
+            verbs: dict[str, Handler] = {
+                "status": self.status,
+                "explain": self.explain,
+                "record": self.record,
+                "reload": self.reload,
+            }
             self._control = build_control(site, verbs)
             if self._control:
                 undo.callback(self._control.close)

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from spoton_edge import cli, record, recording
 from spoton_edge.control import ControlServer
-from spoton_edge.desk import Desk
-from spoton_edge.errors import SpotOnError, UsageError
+from spoton_edge.errors import UsageError
 from spoton_edge.recorder import FORGET_S, Recorder, decode
 from spoton_edge.types import Detections, FrameBatch, Tracklets
 from tests.world import OracleTracker, Seen, Walker, World, appearances, detections, room
@@ -108,35 +107,29 @@ def test_vectors_are_kept_only_for_who_asks_for_them(steps: list[Seen]) -> None:
 
 @pytest.mark.parametrize("embeddings", [False, True])
 def test_a_recording_is_what_the_detector_found(steps: list[Seen], tmp_path: Path, embeddings: bool) -> None:
-    recorder, tracker, desk, lock = Recorder(), OracleTracker(), Desk(), threading.Event()
+    recorder, tracker = Recorder(), OracleTracker()
+    asked, turn = threading.Event(), threading.Lock()  # as the daemon's loop, which answers between two batches
 
     def answer(after: int | None, embeddings: bool) -> dict[str, object]:
-        lock.set()
         cameras = [{"name": f"c{camera}", "image_size": [1280, 720]} for camera in range(2)]
-        return {"site": "world", "cameras": cameras, **recorder.since(after, embeddings)}
+        with turn:
+            reply = {"site": "world", "cameras": cameras, **recorder.since(after, embeddings)}
+        asked.set()
+        return reply
 
     def pipeline() -> None:
-        while not lock.is_set():
-            desk.serve()
+        asked.wait(30)
         for seen in steps:
-            recorder.take(*fed(seen, tracker))
-            desk.serve()
-            time.sleep(0.01)
-        while not done.is_set():
-            desk.serve()
+            with turn:
+                recorder.take(*fed(seen, tracker))
             time.sleep(0.01)
 
-    done = threading.Event()
     daemon = threading.Thread(target=pipeline)
     daemon.start()
-    try:
-        with ControlServer(f"ipc://{tmp_path}/control", {"record": desk.takes(answer)}):
-            arguments = ["record", "--control", f"ipc://{tmp_path}/control", "--out", str(tmp_path / "out")]
-            arguments += ["--embeddings"] if embeddings else []
-            assert cli.main([*arguments, "--seconds", "2.5"]) == 0
-    finally:
-        done.set()
-        daemon.join()
+    with ControlServer(f"ipc://{tmp_path}/control", {"record": answer}):
+        arguments = ["record", "--control", f"ipc://{tmp_path}/control", "--out", str(tmp_path / "out")]
+        assert cli.main([*arguments, *(["--embeddings"] if embeddings else []), "--seconds", "2.5"]) == 0
+    daemon.join()
     found = recording.read(tmp_path / "out", ["c0", "c1"])
     assert found.image_sizes == {"c0": (1280, 720), "c1": (1280, 720)}
     assert found.frame_rate == pytest.approx(10)
@@ -189,44 +182,3 @@ def test_recording_where_no_daemon_runs_is_a_mistake(
     monkeypatch.setattr(record, "ANSWER_S", 0.2)
     assert cli.main(["record", "--control", f"ipc://{tmp_path}/none", "--out", str(tmp_path / "out")]) == 2
     assert "is the daemon running" in capsys.readouterr().err
-
-
-def test_a_request_runs_on_the_thread_that_serves() -> None:
-    desk, seen = Desk(), []
-
-    def whoami(number: int) -> int:
-        seen.append(threading.current_thread())
-        return 2 * number
-
-    answers: list[int] = []
-    asker = threading.Thread(target=lambda: answers.append(desk.takes(whoami)(number=21)))
-    asker.start()
-    while asker.is_alive():
-        desk.serve()
-    assert answers == [42]
-    assert seen == [threading.current_thread()]
-
-
-def test_what_a_request_raises_is_raised_to_who_asked() -> None:
-    desk, caught = Desk(), []
-
-    def refuse() -> None:
-        raise UsageError("no")
-
-    def ask() -> None:
-        with pytest.raises(UsageError) as error:
-            desk.takes(refuse)()
-        caught.append(str(error.value))
-
-    asker = threading.Thread(target=ask)
-    asker.start()
-    while asker.is_alive():
-        desk.serve()
-    assert caught == ["no"]
-
-
-def test_a_closed_desk_refuses_instead_of_waiting() -> None:
-    desk = Desk()
-    desk.close()
-    with pytest.raises(SpotOnError, match="stopping"):
-        desk.takes(lambda: 1)()

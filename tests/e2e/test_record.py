@@ -35,7 +35,7 @@ def test_a_recording_of_a_daemon_replays_to_what_it_published(
         assert cli.main(["explain", str(person), "--control", endpoint]) == 0
         life = capsys.readouterr().out
         assert cli.main(["explain", "987654", "--control", endpoint]) == 2
-        assert "nobody has had the id 987654" in capsys.readouterr().err
+        assert "no person 987654" in capsys.readouterr().err
         assert daemon.stop() == 0
     assert re.match(rf"person {person}\n +\d+\.\d s ago  appeared in [WE]", life)
     assert status["people"] > 0

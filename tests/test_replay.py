@@ -1,4 +1,5 @@
 import csv
+import json
 from pathlib import Path
 
 import numpy as np
@@ -197,6 +198,25 @@ def test_boxes_and_track_ids_are_those_of_the_published_tracker(
     assert max(off) < 0.01
     assert len(rows) > 0.5 * len(published)  # the rest is of people who are not yet sure to be anybody
     assert not table(tmp_path / "ground.csv")  # without a calibration nobody has a place
+
+
+def test_people_of_a_room_with_four_cameras_keep_their_ids(
+    shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("h5py", reason="no h5py: the room's calibration cannot be read")
+    pytest.importorskip("trackeval", reason="no trackeval: pip install --no-deps trackeval")
+    from tests import cmc
+
+    site = cmc.write_site(shared_data, tmp_path / "site.yaml")
+    folder = cmc.write_recording(shared_data, "CMC1", tmp_path / "CMC1")
+    assert run(site, folder, tmp_path / "out") == 0
+    truth, result = cmc.truth(shared_data, "CMC1"), tmp_path / "out" / "ground.csv"
+    scoring = ["evaluate", "--truth", str(truth), "--result", str(result), "--align", "--out", str(tmp_path)]
+    assert cli.main(scoring) == 0
+    (scores,) = json.loads((tmp_path / "scores.json").read_text())["scores"]
+    assert (scores["people"], scores["ids"], scores["switches"]) == (3, 3, 0)
+    assert scores["mota"] >= 0.985
+    assert scores["idf1"] >= 0.99
 
 
 def test_explain_tells_the_life_of_a_person(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from spoton_edge.types import Event, GlobalTracks
 
@@ -39,12 +40,33 @@ class Chronicle:
             life += merge(fresh, told)
 
 
+class Annals:
+    """What happened to everybody of late, for a daemon that may be asked about anybody; bounded."""
+
+    def __init__(self, *, people: int = 2048, events: int = 64) -> None:
+        self._people, self._events = people, events
+        self._lives: OrderedDict[int, deque[Event]] = OrderedDict()
+
+    def note(self, events: Iterable[Event]) -> None:
+        """Take in the events of one step; whoever had none for the longest makes room."""
+        for event in events:
+            for identity in {event.global_id, event.other} - {-1}:
+                self._lives.setdefault(identity, deque(maxlen=self._events)).append(event)
+                self._lives.move_to_end(identity)
+        while len(self._lives) > self._people:
+            self._lives.popitem(last=False)
+
+    def of(self, identity: int, decisions: Sequence[Event]) -> list[Event]:
+        """The life of one person, oldest first, with the decisions that are kept of it; empty: nobody had that id."""
+        return merge(decisions, self._lives.get(identity, ()))
+
+
 def track(track_id: int) -> str:
     """How a decision names the tracklet that it is about."""
     return f"track {track_id}"
 
 
-def merge(decisions: Sequence[Event], events: Sequence[Event]) -> list[Event]:
+def merge(decisions: Iterable[Event], events: Iterable[Event]) -> list[Event]:
     """Both in the order of time; a decision that was told as an event is told once."""
     told = {id(event.reason) for event in events if event.reason is not None}
     life = [*events, *(event for event in decisions if event.reason is None or id(event.reason) not in told)]
@@ -88,9 +110,9 @@ def reasons(event: Event) -> str:
     return f" ({told})" if told else ""
 
 
-def life(identity: int, events: Sequence[Event], cameras: Sequence[str], moment: dict[int, str]) -> list[str]:
-    """A heading and a line for each event; moment: capture time in ns -> how it is written."""
+def life(identity: int, events: Sequence[Event], cameras: Sequence[str], moment: Callable[[int], str]) -> list[str]:
+    """A heading and a line for each event; moment: how a capture time in ns is written."""
     lines = [f"person {identity}"]
     for event in events:
-        lines.append(f"  {moment.get(event.captured_ns, ''):>18}  {sentence(event, cameras)}")
+        lines.append(f"  {moment(event.captured_ns):>18}  {sentence(event, cameras)}")
     return lines

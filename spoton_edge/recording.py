@@ -95,6 +95,20 @@ def write(folder: Path, cameras: dict[str, CameraDetections], about: dict[str, A
     (folder / ABOUT).write_text(json.dumps(about, indent=1) + "\n")
 
 
+def detection_of(xyxy: F4, score: F4, found_xyxy: F4, found_score: F4) -> I8:
+    """Which detection (N, 4), (N,) each tracklet (T, 4), (T,) was matched to, -1: none.
+
+    A tracklet has its detection's score, to the bit; of several such detections it is the one that overlaps most.
+    """
+    low = np.maximum(xyxy[:, None, :2], found_xyxy[None, :, :2])
+    high = np.minimum(xyxy[:, None, 2:], found_xyxy[None, :, 2:])
+    common = np.where(score[:, None] == found_score[None], np.prod(np.clip(high - low, 0, None), axis=2), -1.0)
+    if not common.shape[1]:
+        return np.full(len(xyxy), -1)
+    best = common.argmax(axis=1)
+    return np.where(common[np.arange(len(best)), best] > 0, best, -1)
+
+
 def _read_npz(path: Path) -> CameraDetections:
     try:
         with np.load(path, allow_pickle=False) as file:

@@ -23,9 +23,9 @@ from spoton_edge.association import Associator
 from spoton_edge.explain import Chronicle
 from spoton_edge.gallery import Appearance
 from spoton_edge.ground_plane import Site as Ground
-from spoton_edge.recording import CameraDetections, Recording
+from spoton_edge.recording import CameraDetections, Recording, detection_of
 from spoton_edge.tracker import Tracker
-from spoton_edge.types import F4, I8, Detections, Event, FrameBatch, GlobalTracks, Tracklets, TrackState
+from spoton_edge.types import F4, Detections, Event, FrameBatch, GlobalTracks, Tracklets, TrackState
 
 log = logging.getLogger(__name__)
 
@@ -106,20 +106,6 @@ class _Feed:
         while self._next < len(self._frame) and self._frame[self._next] == frame:
             self._next += 1
         return slice(start, self._next)
-
-
-def detection_of(xyxy: F4, score: F4, found_xyxy: F4, found_score: F4) -> I8:
-    """Which detection (N, 4), (N,) each tracklet (T, 4), (T,) was matched to, -1: none.
-
-    A tracklet has its detection's score, to the bit; of several such detections it is the one that overlaps most.
-    """
-    low = np.maximum(xyxy[:, None, :2], found_xyxy[None, :, :2])
-    high = np.minimum(xyxy[:, None, 2:], found_xyxy[None, :, 2:])
-    common = np.where(score[:, None] == found_score[None], np.prod(np.clip(high - low, 0, None), axis=2), -1.0)
-    if not common.shape[1]:
-        return np.full(len(xyxy), -1)
-    best = common.argmax(axis=1)
-    return np.where(common[np.arange(len(best)), best] > 0, best, -1)
 
 
 def build(site: config.Site, recording: Recording, frame_rate: float) -> Replay:

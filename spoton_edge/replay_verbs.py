@@ -1,4 +1,4 @@
-"""What may be typed after `spoton-edge replay`; the work lies in `replay` and `recording`."""
+"""What may be typed after `spoton-edge replay` and `spoton-edge record`; the work lies in modules of those names."""
 
 from __future__ import annotations
 
@@ -24,8 +24,31 @@ they have a place) and views.csv (frame,camera,id,track_id,x1,y1,x2,y2,score: bo
 input gives the same bytes."""
 
 
+RECORD = """\
+Fetches what the detector of a running daemon finds and writes it as a recording for `spoton-edge replay`, until
+Ctrl-C or --seconds have passed. Nothing is kept of how people look, unless --embeddings says so: such files are
+biometric data."""
+
+
 def add_verbs(verbs: Any) -> None:
-    """Add `replay` to a command line."""
+    """Add `replay` and `record` to a command line."""
+    _add_replay(verbs)
+    record = verbs.add_parser(
+        "record",
+        help="Write a running daemon's detections, for replay",
+        description=RECORD,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    record.set_defaults(run=run_record)
+    record.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new or empty folder")
+    record.add_argument("--seconds", type=_positive, metavar="S", help="how long; default: until Ctrl-C")
+    record.add_argument("--embeddings", action="store_true", help="also write what people look like to the Re-ID model")
+    which = record.add_mutually_exclusive_group()
+    which.add_argument("--site", metavar="NAME", help="name of the site; default: the only daemon that runs here")
+    which.add_argument("--control", metavar="ENDPOINT", help="as runtime.control names it")
+
+
+def _add_replay(verbs: Any) -> None:
     replay = verbs.add_parser(
         "replay",
         help="Run a site on recorded detections instead of cameras",
@@ -38,7 +61,7 @@ def add_verbs(verbs: Any) -> None:
     replay.add_argument("--out", type=Path, required=True, metavar="DIR", help="where ground.csv and views.csv go")
     replay.add_argument(
         "--frame-rate",
-        type=_rate,
+        type=_positive,
         metavar="F",
         help=f"frames a second: capture time is frame / F; default: what the recording tells, else {USUAL_RATE_HZ:g}",
     )
@@ -74,12 +97,33 @@ def run_replay(options: argparse.Namespace) -> int:
     for identity, events in chronicle.lives.items():
         if not events:
             raise UsageError(f"--explain {identity}: nobody had that id; views.csv has the ids that there were")
-        moments = {
-            event.captured_ns: f"frame {round(event.captured_ns * frame_rate / 1e9)}, {event.captured_ns / 1e9:.2f} s"
-            for event in events
-        }
-        print("\n".join(explain.life(identity, events, names, moments)))
+        print("\n".join(explain.life(identity, events, names, lambda ns: moment(ns, frame_rate))))
     return ExitCode.STOPPED
+
+
+def run_record(options: argparse.Namespace) -> int:
+    """Record from a running daemon; prints what was written."""
+    from spoton_edge import control, record
+
+    def tell(so_far: record.Record) -> None:
+        print(f"\r{so_far.batches} frames, {so_far.rows} detections", end="", file=sys.stderr, flush=True)
+
+    found, rate = record.run(
+        options.control or control.find(options.site),
+        options.out,
+        seconds=options.seconds,
+        embeddings=options.embeddings,
+        progress=tell if sys.stderr.isatty() else None,
+    )
+    print(f"{options.out}: {found.batches} frames at {rate:.2f} a second, {found.rows} detections", file=sys.stderr)
+    if found.lost:
+        log.warning("%d frames came faster than they could be fetched and are not in the recording", found.lost)
+    return ExitCode.STOPPED
+
+
+def moment(captured_ns: int, frame_rate: float) -> str:
+    """A capture time of a replay, as it is printed."""
+    return f"frame {round(captured_ns * frame_rate / 1e9)}, {captured_ns / 1e9:.2f} s"
 
 
 @contextmanager
@@ -100,8 +144,8 @@ def _progress(frames: int) -> Iterator[Callable[[int], object] | None]:
         yield lambda done: bar.update(task, completed=done)
 
 
-def _rate(text: str) -> float:
-    rate = float(text)
-    if not 0 < rate <= 1e6:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of frames a second")
-    return rate
+def _positive(text: str) -> float:
+    number = float(text)
+    if not 0 < number <= 1e6:
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+    return number

@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from pydantic import BaseModel
@@ -43,6 +43,7 @@ IDLE_S = 0.1  # how long the loop waits for a batch before it looks at the clock
 USUAL_RATE_HZ = 15.0  # of a camera that is not yet known
 ANSWER_S = 10.0  # a question to the loop waits no longer
 SERVICE_STATE = Path("/var/lib/spoton-edge")
+Answer = TypeVar("Answer")
 
 
 class Service:
@@ -69,7 +70,13 @@ class Service:
             undo.callback(ids.close)
             self.pipeline = build_pipeline(site, self.capture, cache, ids.take)
             undo.callback(self.pipeline.publisher.close)
-            self._control = build_control(site, {"status": self.status, "explain": self.explain, "reload": self.reload})
+            verbs: dict[str, Handler] = {
+                "status": self.status,
+                "explain": self.explain,
+                "record": self.record,
+                "reload": self.reload,
+            }
+            self._control = build_control(site, verbs)
             if self._control:
                 undo.callback(self._control.close)
             self._undo = undo.pop_all()
@@ -104,6 +111,10 @@ class Service:
     def explain(self, id: int) -> list[str]:  # noqa: A002  the name that callers of the control socket write
         """Why a person has its id, a line for each decision. From any thread but the loop's."""
         return self._in_loop(lambda: self._explain(id))
+
+    def record(self, after: int | None, embeddings: bool) -> dict[str, Any]:
+        """What was detected from batch `after` on; see `Recorder.since`. From any thread but the loop's."""
+        return self._in_loop(lambda: self._record(after, embeddings))
 
     def reload(self) -> list[str]:
         """Read the config again; what changed, a line each. A faulty one is refused whole. From any thread but the
@@ -141,12 +152,12 @@ class Service:
                 return
             self._stop.wait(0.02)
 
-    def _in_loop(self, work: Callable[[], list[str]]) -> list[str]:
+    def _in_loop(self, work: Callable[[], Answer]) -> Answer:
         """Have the loop do something between two batches, where nothing else touches the stages."""
-        task = Task(work, Future())
-        self._tasks.put(task)
+        answer: Future[Answer] = Future()
+        self._tasks.put(Task(work, answer))
         try:
-            return task.answer.result(timeout=ANSWER_S)
+            return answer.result(timeout=ANSWER_S)
         except TimeoutError:
             raise NotReadyError("the daemon is busy; ask again in a moment") from None
 
@@ -162,12 +173,19 @@ class Service:
                 task.answer.set_exception(error)
 
     def _explain(self, identity: int) -> list[str]:
-        decisions = self.pipeline.associator.explain(identity)
-        if not decisions:
+        life = self.pipeline.annals.of(identity, self.pipeline.associator.explain(identity))
+        if not life:
             raise UsageError(f"there is no person {identity}")
         now = self.capture.now_ns()
-        ago = {event.captured_ns: f"{(now - event.captured_ns) / 1e9:.1f} s ago" for event in decisions}
-        return explain.life(identity, decisions, [camera.name for camera in self._site.cameras], ago)
+        names = [camera.name for camera in self._site.cameras]
+        return explain.life(identity, life, names, lambda captured_ns: f"{(now - captured_ns) / 1e9:.1f} s ago")
+
+    def _record(self, after: int | None, embeddings: bool) -> dict[str, Any]:
+        cameras = [
+            {"name": camera.name, "image_size": frames.size}
+            for camera, frames in zip(self._site.cameras, self.capture.formats(), strict=True)
+        ]
+        return {"site": self._site.site, "cameras": cameras, **self.pipeline.recorder.since(after, embeddings)}
 
     def _reload(self) -> list[str]:
         site = config.load(self._path)
@@ -191,8 +209,8 @@ class Service:
 class Task:
     """Work for the loop, and where its answer goes."""
 
-    work: Callable[[], list[str]]
-    answer: Future[list[str]]
+    work: Callable[[], Any]
+    answer: Future[Any]
 
 
 class RateMeter:

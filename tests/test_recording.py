@@ -160,3 +160,15 @@ def test_a_vector_that_is_zero_or_not_finite_is_no_appearance(tmp_path: Path) ->
 def test_a_description_that_makes_no_sense_is_refused(tmp_path: Path, text: str) -> None:
     (npz(tmp_path) / recording.ABOUT).write_text(text)
     assert recording.ABOUT in complaint(tmp_path)
+
+
+@given(st.integers(0, 1 << 32), st.integers(1, 12))
+def test_a_tracklet_is_traced_to_its_detection_even_among_equal_scores(seed: int, people: int) -> None:
+    rng = np.random.default_rng(seed)
+    corner = np.column_stack([np.arange(people) * 100.0, rng.uniform(0, 500, people)])
+    boxes = np.hstack([corner, corner + np.array([60, 160])]).astype(np.float32)
+    scores = rng.choice(np.array([0.5, 0.75, 0.9], np.float32), people)
+    order = rng.permutation(people)
+    moved = (boxes[order] + rng.uniform(-15, 15, (people, 4))).astype(np.float32)
+    assert recording.detection_of(moved, scores[order], boxes, scores).tolist() == order.tolist()
+    assert recording.detection_of(moved, scores[order] + np.float32(1), boxes, scores).tolist() == [-1] * people

@@ -51,7 +51,7 @@ def test_status_explain_and_reload_answer_from_the_running_daemon(site: Path, tm
         why = spoton("explain", str(person), *control)
         assert why.returncode == 0, why.stderr
         assert f"person {person}" in why.stdout
-        assert "seen by" in why.stdout
+        assert "appeared in" in why.stdout
         nobody = spoton("explain", "999999", *control)
         assert nobody.returncode == ExitCode.USAGE
         assert "there is no person 999999" in nobody.stderr

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "spoton_edge"
 # Modules of a level may import modules of lower levels, and of their own only where `TOGETHER` says so.
 LEVELS: list[set[str]] = [
     {"spoton_edge", "errors", "types", "_ext"},
-    {"client", "feed", "messages", "tables"},
+    {"client", "feed", "lens", "messages", "tables"},
     {
         "codecs",
         "config",
@@ -49,6 +49,7 @@ LEVELS: list[set[str]] = [
         "tracker",
         "tracklet_book",
     },
+    {"calibration"},
     {"pipeline"},
     {"assembly", "description", "explain"},
     {"evaluation", "play", "replay", "service", "watch"},
@@ -68,10 +69,13 @@ TOGETHER = [
 
 HEAVY = {
     "av": {"capture"},
-    "cv2": {"embedder", "evaluation"},
-    "matplotlib": {"demo_map", "evaluation"},
+    "cv2": {"calibration", "embedder", "evaluation"},
+    "h5py": {"calibration"},
+    "matplotlib": {"calibration", "demo_map", "evaluation"},
     "onnx": {"graph_surgery"},
     "onnxruntime": {"engine"},
+    "ruamel": {"calibration"},
+    "scipy": {"calibration"},
     "yaml": {"config"},
     "zmq": {"client", "control", "door", "endpoints", "keys", "play", "publisher"},
 }

@@ -99,6 +99,9 @@ class GroundPlane:
         if projection is not None:
             scale = float(np.sum(projection[:, [0, 1, 3]] * floor) / np.sum(projection[:, [0, 1, 3]] ** 2))
             vertical = projection[:, 2] * scale
+            solid = np.column_stack([floor[:, :2], vertical])
+            if np.linalg.cond(solid) < 1e12:  # a floor with y down has z down: people stand on the camera's side
+                vertical = vertical * (np.sign(-np.linalg.solve(solid, floor[:, 2])[2]) or 1.0)
         else:
             vertical = _vertical(floor, self.image_size)
         return np.column_stack([floor[:, :2], vertical, floor[:, 2]])

@@ -72,8 +72,7 @@ def fit_homography(points: ArrayLike, *, sd_px: float | None = None, sd_m: float
     p = np.asarray(points, np.float64)
     if p.ndim != 2 or p.shape[1] != 4 or len(p) < 4 or not np.isfinite(p).all():
         raise ValueError("a homography needs at least 4 points [u, v, x, y] of finite numbers")
-    if sd_px is None:
-        sd_px = max(1.0, PIXEL_SHARE * float(np.linalg.norm(np.ptp(p[:, :2], axis=0))))
+    sd_px = pixel_sd(p) if sd_px is None else sd_px
     inlier, ambiguous = _consensus(p, sd_px, sd_m, seed)
     homography = _refined(homography_from_points(p[inlier]), p[inlier], sd_px, sd_m)
     error = place(homography, p[:, :2]) - p[:, 2:]
@@ -97,6 +96,16 @@ def fit_homography(points: ArrayLike, *, sd_px: float | None = None, sd_m: float
         sd_px=sd_px,
         sd_scale=sd_scale,
     )
+
+
+def homography_of(points: F8, sd_px: float | None = None, sd_m: float = MEASURED_M) -> F8:
+    """(3, 3) pixel -> metres from all the points (n, 4), none left out: what a camera with these points runs on."""
+    return _refined(homography_from_points(points), points, sd_px or pixel_sd(points), sd_m)
+
+
+def pixel_sd(points: F8) -> float:
+    """The error of a clicked pixel that is assumed where none is told: a share of the points' spread."""
+    return max(1.0, PIXEL_SHARE * float(np.linalg.norm(np.ptp(points[:, :2], axis=0))))
 
 
 def place(homography: F8, uv: F8) -> F8:
@@ -136,7 +145,6 @@ def _consensus(p: F8, sd_px: float, sd_m: float, seed: int) -> tuple[Bool, bool]
     else:
         rng = np.random.default_rng(seed)
         samples = [list(rng.choice(n, 4, replace=False)) for _ in range(TRIALS)]
-    best: tuple[int, float] = (0, np.inf)
     found: list[tuple[int, float, Bool]] = []
     for sample in samples:
         try:
@@ -149,10 +157,9 @@ def _consensus(p: F8, sd_px: float, sd_m: float, seed: int) -> tuple[Bool, bool]
             h = _refined(homography_from_points(p[agree]), p[agree], sd_px, sd_m)
             z = _standardised(h, p, sd_px, sd_m)
             agree = z < OUTLIER_SDS
-        cost = float(np.minimum(z, OUTLIER_SDS).__pow__(2).sum())
+        cost = float(np.sum(np.minimum(z, OUTLIER_SDS) ** 2))
         if agree.sum() >= 4:
             found.append((int(agree.sum()), cost, agree))
-            best = max(best, (int(agree.sum()), -cost)) if best[0] else (int(agree.sum()), -cost)
     if not found:
         # Nothing agrees with anything, or no four points are in general position: the plain fit says which.
         homography_from_points(p)

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from spoton_edge.calibration.fit import homography_of
 from spoton_edge.config import CameraGround, CameraLens, CameraPose
-from spoton_edge.ground_plane import GroundPlane, homography_from_points, homography_from_projection
+from spoton_edge.ground_plane import GroundPlane, homography_from_projection
 from spoton_edge.lens import Lens
 from spoton_edge.types import F8
 
@@ -41,7 +42,7 @@ def ground_plane(
     projection = projection_of(ground)
     try:
         if ground.points is not None:
-            homography = homography_from_points(straight_points(ground))
+            homography = homography_of(straight_points(ground))
         elif projection is not None:
             homography = homography_from_projection(projection)
         else:

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from spoton_edge.calibration.agreement import rms, view_to_mean
+from spoton_edge.calibration.fit import homography_of
 from spoton_edge.calibration.observations import Sightings
 from spoton_edge.calibration.plane import lens_of, projection_of, straight_points
 from spoton_edge.config import CameraGround
-from spoton_edge.ground_plane import FootModel, homography_from_points
+from spoton_edge.ground_plane import FootModel
 from spoton_edge.types import F8
 
 SD_SHAPE = 0.05  # what calibrations of one site stretch and turn by
@@ -186,7 +187,7 @@ def corrected_ground(ground: CameraGround, correction: F8) -> dict[str, Any]:
         solid[:2, :2], solid[:2, 3] = correction[:2, :2], correction[:2, 2]
         out["projection"] = _numbers(projection @ np.linalg.inv(solid))
     else:
-        h = homography_from_points(straight_points(ground)) if ground.points else np.asarray(ground.homography)
+        h = homography_of(straight_points(ground)) if ground.points else np.asarray(ground.homography)
         out["homography"] = _numbers(correction @ h / np.abs(h).max())
     lens = lens_of(ground)
     if lens is not None:

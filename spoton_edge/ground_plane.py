@@ -113,10 +113,16 @@ class GroundPlane:
         width, height = self.image_size
         picture = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float64)
         corners = self.region if len(self.region) else picture
+        if self.lens is not None:  # straight edges are bent ones: follow them
+            sides = zip(corners, np.roll(corners, -1, axis=0), strict=True)
+            corners = self.lens.straighten(np.concatenate([np.linspace(a, b, 16, endpoint=False) for a, b in sides]))
+            corners = corners[np.isfinite(corners).all(axis=1)]
         # w is positive where feet are seen.
         h = self.homography * np.sign(self.homography[2] @ (width / 2, height, 1.0))
         nearest_w = np.cbrt(abs(np.linalg.det(h)) / coarsest_m**2)
-        return self.to_ground(clip_polygon(corners, h[2] - (0, 0, nearest_w)))
+        seen = clip_polygon(corners, h[2] - (0, 0, nearest_w))
+        floor = np.column_stack([seen, np.ones(len(seen))]) @ h.T
+        return np.asarray(floor[:, :2] / floor[:, 2:])
 
     def row(self) -> F8:
         """The camera's row of the table that `ext/ground.pyx` reads."""

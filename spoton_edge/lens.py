@@ -24,7 +24,13 @@ class Lens:
         distortion  k1, k2, p1, p2, k3, k4, k5, k6: any number of them from the left
         """
         k, d = np.asarray(matrix, np.float64), np.asarray(distortion, np.float64).ravel()
-        if k.shape != (3, 3) or not np.isfinite(k).all() or k[0, 0] <= 0 or k[1, 1] <= 0 or abs(k[0, 1]) > 1e-6 * k[0, 0]:
+        if (
+            k.shape != (3, 3)
+            or not np.isfinite(k).all()
+            or k[0, 0] <= 0
+            or k[1, 1] <= 0
+            or abs(k[0, 1]) > 1e-6 * k[0, 0]
+        ):
             raise ValueError("a lens matrix is [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]")
         if len(d) > 8 or not np.isfinite(d).all():
             raise ValueError("distortion has at most 8 numbers: k1, k2, p1, p2, k3, k4, k5, k6")

@@ -75,7 +75,7 @@ HEAVY = {
     "onnx": {"graph_surgery"},
     "onnxruntime": {"engine"},
     "ruamel": {"calibration"},
-    "scipy": {"calibration"},
+    "scipy": {"calibration", "evaluation"},
     "yaml": {"config"},
     "zmq": {"client", "control", "door", "endpoints", "keys", "play", "publisher"},
 }

@@ -11,7 +11,7 @@ import numpy as np
 from spoton_edge.calibration.judge import Grade
 from spoton_edge.calibration.observations import Sightings
 from spoton_edge.ground_plane import GroundPlane
-from spoton_edge.types import F8
+from spoton_edge.types import F8, Bool
 
 REACH_M_PER_PX = 0.10  # a pixel that is longer on the floor is too far away to be calibrated
 GOOD_PAIR_M, WORST_PAIR_M = 0.35, 1.0  # the gate between two cameras is about a metre
@@ -21,7 +21,7 @@ LARGEST_CELLS = 40_000
 
 @dataclass(frozen=True, slots=True)
 class PairVerdict:
-    """Two cameras that see common floor. rms_m: of the distance between their places; None where nothing was measured."""
+    """Two cameras that see common floor. rms_m: of the distance between their places; None: nothing was measured."""
 
     cameras: tuple[str, str]
     grade: Grade
@@ -36,7 +36,7 @@ class PairVerdict:
 def footprint(plane: GroundPlane, columns: int = 48, reach: float = REACH_M_PER_PX) -> F8:
     """(k, 2) m, the floor that a camera sees well: as far as a pixel is no longer than `reach` m; (0, 2) for none."""
     width, height = plane.image_size
-    rows = np.linspace(height - 1, 0, 120)
+    rows = np.linspace(height - 1, 0, 720)
     edge = []
     for u in np.linspace(0, width - 1, columns):
         column = np.column_stack([np.full(len(rows), u), rows])
@@ -50,10 +50,11 @@ def footprint(plane: GroundPlane, columns: int = 48, reach: float = REACH_M_PER_
     return np.array([near for near, _ in edge] + [far for _, far in edge[::-1]])
 
 
-def sees(plane: GroundPlane, xy: F8, reach: float = REACH_M_PER_PX) -> np.ndarray:
-    """(n,) whether the camera sees places (n, 2) m well."""
+def sees(plane: GroundPlane, xy: F8, reach: float = REACH_M_PER_PX, margin_px: float = 0.0) -> Bool:
+    """(n,) whether the camera sees places (n, 2) m well, in its picture or up to a margin beside it."""
     uv = plane.to_image(xy)
-    inside = np.isfinite(uv).all(axis=1) & (uv >= 0).all(axis=1) & (uv < plane.image_size).all(axis=1)
+    beyond = np.asarray(plane.image_size) + margin_px
+    inside = np.isfinite(uv).all(axis=1) & (uv >= -margin_px).all(axis=1) & (uv < beyond).all(axis=1)
     step = np.linalg.norm(plane.to_ground(np.where(inside[:, None], uv - [0, 1], np.nan)) - xy, axis=1)
     return np.asarray(inside & (step <= reach))
 
@@ -64,7 +65,7 @@ def shared_floor_m2(a: GroundPlane, b: GroundPlane) -> float:
     if not all(len(f) for f in feet):
         return 0.0
     low, high = np.maximum(*(f.min(axis=0) for f in feet)), np.minimum(*(f.max(axis=0) for f in feet))
-    if (high <= low).any():
+    if np.any(high <= low):
         return 0.0
     cell = max(CELL_M, float(np.sqrt(np.prod(high - low) / LARGEST_CELLS)))
     x, y = np.meshgrid(*(np.arange(low[i] + cell / 2, high[i], cell) for i in range(2)))
@@ -90,7 +91,8 @@ def judge_pairs(planes: Mapping[str, GroundPlane | None], sightings: Sightings |
             continue
         rms, median = float(np.sqrt(np.mean(apart**2))), float(np.median(apart))
         grade: Grade = "good" if median <= GOOD_PAIR_M else "usable" if median <= WORST_PAIR_M else "refuse"
-        reason = "" if grade == "good" else f"they put the same thing {median:.2f} m apart; one of them is wrong"
+        remedy = "one of them is wrong" if grade == "refuse" else "`calibrate refine` may bring them together"
+        reason = "" if grade == "good" else f"they put the same thing {median:.2f} m apart: {remedy}"
         pairs.append(
             PairVerdict((names[a], names[b]), grade, shared, len(apart), rms, median, float(apart.max()), reason)
         )
@@ -111,7 +113,7 @@ def view_to_mean(sightings: Sightings, xy: F8 | None = None) -> F8:
     places = sightings.xy if xy is None else xy
     _, group = np.unique(sightings.group, return_inverse=True)
     count = np.bincount(group)
-    mean = np.column_stack([np.bincount(group, places[:, i]) / count for i in range(2)])
+    mean = np.column_stack([np.bincount(group, places[:, i]) / count for i in (0, 1)])
     return np.asarray(places - mean[group])
 
 

@@ -18,7 +18,7 @@ SMOOTH_S = 0.5
 SHORTEST_S = 3.0
 SPREAD_M = 0.5  # a walk's standard deviation along its way: who stands tells nothing of time
 APART_M = 1.0
-CORRELATED_S = 0.5  # errors within this are the same
+FEWEST_PIECES = 4  # of `SHORTEST_S`: fewer tell no spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,11 @@ def clock_offsets(boxes: Mapping[str, Boxes], planes: Mapping[str, GroundPlane |
     rows[-1, touched] = 1e3  # the mean stays
     normal = rows.T @ rows + 1e-9 * np.eye(len(names))
     offset = np.linalg.solve(normal, rows.T @ right)
-    sd_s = np.sqrt(np.diag(np.linalg.inv(normal)))
+    # Where pairs of cameras contradict each other, the offsets are less sure than each pair says.
+    misfit = (rows @ offset - right)[:-1]
+    free = len(equations) - (len(touched) - 1)
+    scale = max(1.0, float(np.sqrt(np.sum(misfit**2) / free))) if free > 0 else 1.0
+    sd_s = scale * np.sqrt(np.diag(np.linalg.inv(normal)))
     return {names[n]: ClockOffset(1e3 * float(offset[n]), 1e3 * float(sd_s[n])) for n in touched}
 
 
@@ -85,29 +89,55 @@ def _smooth(walk: F8) -> F8:
 
 
 def best_shift(first: list[F8], second: list[F8]) -> tuple[float, float] | None:
-    """Seconds to add to the first camera's times, less those of the second, and their sd; None: no walk in common."""
+    """Seconds to add to the first camera's times, less those of the second, and their sd; None: no walk in common.
+
+    The sd is the jackknife's over pieces of walks: feet are off in the same way for seconds, so that the curve's own
+    bend would promise far too much.
+    """
     shifts = np.arange(-MOST_S, MOST_S + STEP_S / 2, STEP_S)
-    total, samples = np.zeros(len(shifts)), 0
+    pieces: list[F8] = []
     for a in first:
         for b in second:
             cost = np.array([_apart(a, b, shift) for shift in shifts])
-            if not np.isfinite(cost[:, 0]).all():
-                continue
             best = int(np.argmin(cost[:, 0]))
-            if cost[best, 1] > APART_M or cost[best, 0] > 0.25 * APART_M**2:
-                continue  # two different people
-            count = int((a[-1, 0] - a[0, 0]) / CORRELATED_S)
-            total += cost[:, 0] * count
-            samples += count
-    best = int(np.argmin(total))
-    if not samples or best in (0, len(shifts) - 1):
+            if not np.isfinite(cost[:, 0]).all() or cost[best, 1] > APART_M or cost[best, 0] > 0.25 * APART_M**2:
+                continue  # not together for long enough, or two different people
+            pieces += _pieces(a, b, shifts)
+    if len(pieces) < FEWEST_PIECES:
         return None
-    left, middle, right = total[best - 1 : best + 2]
+    total = np.sum(pieces, axis=0)
+    shift = _lowest(shifts, total)
+    without = [_lowest(shifts, total - piece) for piece in pieces]
+    if shift is None or any(other is None for other in without):
+        return None
+    n = len(pieces)
+    spread = np.array([float(other or 0.0) for other in without])
+    sd = float(np.sqrt((n - 1) / n * np.sum((spread - spread.mean()) ** 2)))
+    return shift, float(np.hypot(sd, STEP_S / 4))
+
+
+def _lowest(shifts: F8, cost: F8) -> float | None:
+    """Where a curve is lowest, between its points by a parabola; None at its ends."""
+    best = int(np.argmin(cost))
+    if best in (0, len(shifts) - 1):
+        return None
+    left, middle, right = cost[best - 1 : best + 2]
     bend = left - 2 * middle + right
-    if bend <= 0:
-        return None
-    shift = float(shifts[best] + 0.5 * STEP_S * (left - right) / bend)
-    return shift, float(np.sqrt(max(middle / samples, 1e-6) / (bend / STEP_S**2)) + 1e-2)
+    return float(shifts[best] + (0.5 * STEP_S * (left - right) / bend if bend > 0 else 0.0))
+
+
+def _pieces(a: F8, b: F8, shifts: F8) -> list[F8]:
+    """The squared distances of two walks, less their mean, for each shift, summed over pieces of `SHORTEST_S`."""
+    bound = MOST_S + 1e-9
+    inner = a[(a[:, 0] - bound >= b[0, 0]) & (a[:, 0] + bound <= b[-1, 0])]
+    if not len(inner):
+        return []
+    t = inner[:, :1] + shifts
+    other = np.stack([np.interp(t, b[:, 0], b[:, axis]) for axis in (1, 2)], axis=2)
+    difference = inner[:, None, 1:] - other
+    squared = np.sum((difference - difference.mean(axis=0)) ** 2, axis=2)
+    piece = ((inner[:, 0] - inner[0, 0]) / SHORTEST_S).astype(int)
+    return [squared[piece == k].sum(axis=0) for k in np.unique(piece)]
 
 
 def _apart(a: F8, b: F8, shift: float) -> tuple[float, float]:

@@ -14,7 +14,7 @@ from matplotlib.image import imread
 from matplotlib.patches import Polygon
 
 from spoton_edge import config
-from spoton_edge.calibration.agreement import PairVerdict, footprint
+from spoton_edge.calibration.agreement import PairVerdict, footprint, sees
 from spoton_edge.calibration.judge import CameraVerdict, camera_centre, grid_of, inside
 from spoton_edge.ground_plane import GroundPlane
 from spoton_edge.types import F8, U8
@@ -104,7 +104,9 @@ def _trusted(axes: Any, verdict: CameraVerdict) -> None:
     veil[~good] = (0.08, 0.09, 0.11, 0.45)
     axes.imshow(veil, extent=(-0.5, width - 0.5, height - 0.5, -0.5), interpolation="bilinear", zorder=1)
     if verdict.fit is not None and plane.lens is None:
-        axes.add_patch(Polygon(verdict.fit.hull, closed=True, fill=False, edgecolor="#ffffff", linestyle="--", zorder=3))
+        axes.add_patch(
+            Polygon(verdict.fit.hull, closed=True, fill=False, edgecolor="#ffffff", linestyle="--", zorder=3)
+        )
 
 
 def _grid(axes: Any, plane: GroundPlane) -> None:
@@ -124,19 +126,23 @@ def _grid(axes: Any, plane: GroundPlane) -> None:
             line[:, axis] = value
             line[:, 1 - axis] = np.linspace(low[1 - axis], high[1 - axis], 400)
             uv = plane.to_image(line)
-            seen = np.isfinite(uv).all(axis=1) & (uv >= -50).all(axis=1) & (uv <= np.array(plane.image_size) + 50).all(axis=1)
+            seen = sees(plane, line, margin_px=50)
             if not seen.any():
                 continue
             bold = value % 5 == 0
             uv[~seen] = np.nan
-            axes.plot(uv[:, 0], uv[:, 1], color=colour, linewidth=1.6 if bold else 0.7, alpha=0.9 if bold else 0.55, zorder=2)
+            axes.plot(
+                uv[:, 0], uv[:, 1], color=colour, linewidth=1.6 if bold else 0.7, alpha=0.9 if bold else 0.55, zorder=2
+            )
             _label(axes, uv, plane, f"{'xy'[axis]} {value}", colour, bold or high[axis] - low[axis] <= 12, labels)
 
 
 def _label(axes: Any, uv: F8, plane: GroundPlane, text: str, colour: str, wanted: bool, taken: list[F8]) -> None:
     """A line's value where it is nearest to the camera and not on another label."""
     margin = 0.03 * plane.image_size[0]
-    inner = np.isfinite(uv).all(axis=1) & (uv > margin).all(axis=1) & (uv < np.array(plane.image_size) - margin).all(axis=1)
+    inner = (
+        np.isfinite(uv).all(axis=1) & (uv > margin).all(axis=1) & (uv < np.array(plane.image_size) - margin).all(axis=1)
+    )
     if not wanted or not inner.any():
         return
     candidates = uv[inner]
@@ -280,7 +286,9 @@ def _zone(axes: Any, plane: GroundPlane, zone: str | Sequence[Sequence[float]], 
     if len(polygon) < 3:
         return
     axes.add_patch(
-        Polygon(polygon, closed=True, facecolor="none", edgecolor=colour, hatch="///", linewidth=0.8, alpha=0.6, zorder=2)
+        Polygon(
+            polygon, closed=True, facecolor="none", edgecolor=colour, hatch="///", linewidth=0.8, alpha=0.6, zorder=2
+        )
     )
     axes.text(*polygon.mean(axis=0), text, color=colour, fontsize=8, ha="center", va="center", zorder=5,
               bbox={"facecolor": PAPER, "edgecolor": "none", "alpha": 0.8, "pad": 1})  # fmt: skip

@@ -35,9 +35,7 @@ class Imported:
             raise UsageError(f"camera {sorted(both)[0]} comes twice; import its files one by one")
         links = {name: [*self.handoffs.get(name, []), *other.handoffs.get(name, [])]
                  for name in [*self.handoffs, *other.handoffs]}  # fmt: skip
-        return Imported(
-            self.grounds | other.grounds, self.floor | other.floor, links, [*self.notes, *other.notes]
-        )
+        return Imported(self.grounds | other.grounds, self.floor | other.floor, links, [*self.notes, *other.notes])
 
 
 def read(path: Path, *, pixels_per_metre: float | None = None) -> Imported:
@@ -80,7 +78,9 @@ def _folder(path: Path, pixels_per_metre: float | None) -> Imported:
     extrinsic = sorted(inner.rglob("extr_*.xml"))
     if extrinsic:
         return _wildtrack(inner, extrinsic)
-    files = [file for file in sorted(path.iterdir()) if file.suffix.lower() in (".npz", ".json", ".mat", ".xml", ".yml")]
+    files = [
+        file for file in sorted(path.iterdir()) if file.suffix.lower() in (".npz", ".json", ".mat", ".xml", ".yml")
+    ]
     if not files:
         raise UsageError(f"{path}: no calibration in it (.npz, .json, .mat, .xml, .yml, or WILDTRACK's extr_*.xml)")
     imported = Imported()
@@ -93,7 +93,9 @@ def _point_pairs(path: Path, pixels_per_metre: float | None) -> Imported:
     """NumPy archive of `image_points` (n, 2) px and `map_points` (n, 2), metres or pixels of a floor picture."""
     with np.load(path, allow_pickle=False) as archive:
         if "image_points" in archive and "map_points" in archive:
-            image, floor = (np.asarray(archive[key], np.float64).reshape(-1, 2) for key in ("image_points", "map_points"))
+            image, floor = (
+                np.asarray(archive[key], np.float64).reshape(-1, 2) for key in ("image_points", "map_points")
+            )
             if len(image) != len(floor):
                 raise UsageError(f"{path}: {len(image)} image_points and {len(floor)} map_points; one each is needed")
             notes = []
@@ -127,7 +129,9 @@ def _floor_plan(path: Path, data: dict[str, Any], pixels_per_metre: float | None
     if not scale:
         raise UsageError(f"{path}: pixels_per_meter is missing; give --pixels-per-metre")
     floor: dict[str, Any] = {"pixels_per_metre": float(scale), "axes": "y_down"}
-    picture = next((plan[key] for key in ("image", "image_path", "map", "path") if isinstance(plan.get(key), str)), None)
+    picture = next(
+        (plan[key] for key in ("image", "image_path", "map", "path") if isinstance(plan.get(key), str)), None
+    )
     if picture:
         floor["map"] = picture
     cameras = data["cameras"]
@@ -146,9 +150,7 @@ def _floor_plan(path: Path, data: dict[str, Any], pixels_per_metre: float | None
         elif camera.get("homography") is not None:
             matrix = camera["homography"]
             # The identity stays the identity, so that the verdict can call it that.
-            ground["homography"] = (
-                np.eye(3).tolist() if _is_identity(matrix) else _to_metres(matrix, float(scale))
-            )
+            ground["homography"] = np.eye(3).tolist() if _is_identity(matrix) else _to_metres(matrix, float(scale))
         size = camera.get("image_size") or camera.get("resolution")
         if isinstance(size, dict):
             size = [size["width"], size["height"]]
@@ -234,7 +236,9 @@ def _pose(values: dict[str, Any], where: str) -> dict[str, Any]:
     rotation = next((values[key] for key in ("rvec", "R", "rotation", "rotation_matrix") if key in values), None)
     translation = next((values[key] for key in ("tvec", "T", "t", "translation") if key in values), None)
     if matrix is None or rotation is None or translation is None:
-        raise UsageError(f"{where}: has {', '.join(values) or 'nothing'}; a matrix, a rotation and a translation are needed")
+        raise UsageError(
+            f"{where}: has {', '.join(values) or 'nothing'}; a matrix, a rotation and a translation are needed"
+        )
     rotation = np.asarray(rotation, np.float64)
     camera: dict[str, Any] = {"matrix": _rows(np.asarray(matrix, np.float64))}
     distortion = next((np.asarray(values[key], np.float64).ravel() for key in _DISTORTION_KEYS if key in values), None)

@@ -248,7 +248,9 @@ def _points(verdict: CameraVerdict, fit: Fit, ground: config.CameraGround, size:
         i = int(beyond[0])
         text = f"point {i + 1}, [{given[i, 0]:g}, {given[i, 1]:g}], lies outside of the picture, {list(size)}"
         swapped = given[i, 0] <= size[1] and given[i, 1] <= size[0]
-        remedy = "u and v are swapped" if swapped and len(beyond) < 3 else "wrong image size: it was read on a larger one"
+        remedy = (
+            "u and v are swapped" if swapped and len(beyond) < 3 else "wrong image size: it was read on a larger one"
+        )
         verdict = verdict.with_reason("refuse", f"{text}; {remedy}")
     plane = verdict.plane
     assert plane is not None
@@ -341,7 +343,8 @@ def _perspective(verdict: CameraVerdict) -> CameraVerdict:
     flat = np.abs(plane.homography[2, :2]).max() * max(plane.image_size) < 1e-6 * abs(plane.homography[2, 2])
     if flat and scale > 0.3:
         return verdict.with_reason(
-            "refuse", f"like the identity: every pixel is {scale:.2g} m, near or far; it calls pixels metres, measure it"
+            "refuse",
+            f"like the identity: every pixel is {scale:.2g} m, near or far; it calls pixels metres, measure it",
         )
     return verdict
 

@@ -58,7 +58,10 @@ def read_boxes(path: Path, names: Sequence[str], rate_hz: float = 10.0) -> dict[
     found = {name: files[_plain(name)] for name in names if _plain(name) in files}
     if not found:
         raise UsageError(f"{path}: no {names[0]}.csv, .txt or .npz in it; one file a camera is needed")
-    return {name: (_arrays(file, rate_hz) if file.suffix == ".npz" else _table(file, rate_hz)) for name, file in found.items()}
+    return {
+        name: (_arrays(file, rate_hz) if file.suffix == ".npz" else _table(file, rate_hz))
+        for name, file in found.items()
+    }
 
 
 def read_marks(path: Path, names: Sequence[str]) -> list[tuple[str, str, float, float]]:
@@ -87,7 +90,9 @@ def read_marks(path: Path, names: Sequence[str]) -> list[tuple[str, str, float, 
     return marks
 
 
-def mark_sightings(marks: Sequence[tuple[str, str, float, float]], planes: Mapping[str, GroundPlane | None]) -> Sightings:
+def mark_sightings(
+    marks: Sequence[tuple[str, str, float, float]], planes: Mapping[str, GroundPlane | None]
+) -> Sightings:
     """The marks that two or more calibrated cameras see."""
     order = list(planes)
     groups: dict[str, int] = {}
@@ -212,7 +217,12 @@ def _same_person(feet: Sequence[tuple[float, ...]], gate_m: float) -> list[list[
 def _sightings(rows: Sequence[tuple[float, ...]]) -> Sightings:
     table = np.array([(*row, *(0.0, 0.0, 0.0, np.nan)[len(row) - 4 :]) for row in rows], np.float64).reshape(-1, 8)
     return Sightings(
-        table[:, 0].astype(np.int64), table[:, 1].astype(np.int16), table[:, 2:4], table[:, 4:6], table[:, 6], table[:, 7]
+        table[:, 0].astype(np.int64),
+        table[:, 1].astype(np.int16),
+        table[:, 2:4],
+        table[:, 4:6],
+        table[:, 6],
+        table[:, 7],
     )
 
 
@@ -244,7 +254,7 @@ def _table(path: Path, rate_hz: float) -> Boxes:
 
 def _arrays(path: Path, rate_hz: float) -> Boxes:
     with np.load(path, allow_pickle=False) as archive:
-        frames = sorted((int(key) for key in archive.files if key.isdigit()))
+        frames = sorted(int(key) for key in archive.files if key.isdigit())
         parts = [np.asarray(archive[str(frame)], np.float64).reshape(-1, archive[str(frame)].shape[-1])[:, :4]
                  if archive[str(frame)].size else np.zeros((0, 4)) for frame in frames]  # fmt: skip
     time = np.concatenate([np.full(len(part), frame / rate_hz) for frame, part in zip(frames, parts, strict=True)])

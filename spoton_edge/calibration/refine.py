@@ -53,7 +53,12 @@ class Refinement:
 
 
 def refine(
-    sightings: Sightings, names: Sequence[str], *, people: bool, fit: np.ndarray | None = None, shoe_m: float | None = None
+    sightings: Sightings,
+    names: Sequence[str],
+    *,
+    people: bool,
+    fit: np.ndarray | None = None,
+    shoe_m: float | None = None,
 ) -> Refinement:
     """Corrections from sightings. fit: mask of rows to fit on, the rest tests; default: all fit, and nothing tests.
 
@@ -66,7 +71,9 @@ def refine(
     used = thin(train) if people else train
     things = len(np.unique(used.group))
     if things < (ENOUGH if people else 4):
-        raise ValueError(f"only {things} things are seen by two cameras at once; at least {ENOUGH if people else 4} are needed")
+        raise ValueError(
+            f"only {things} things are seen by two cameras at once; at least {ENOUGH if people else 4} are needed"
+        )
     sd = SD_FOOT_M if people else SD_MARK_M
     solution = _solve(used, len(names), sd, shoe=shoe)
     corrections = {name: solution.maps[i] for i, name in enumerate(names) if (used.camera == i).any()}
@@ -92,8 +99,10 @@ def explain(sightings: Sightings, cameras: int, sd: float = SD_FOOT_M) -> dict[s
     standing = allow_for_shoes(used, solution.foot_m)
     raw, feet = rms(view_to_mean(used)), rms(view_to_mean(standing))
     rest = rms(view_to_mean(standing, corrected(standing, solution.maps)))
+
     def part(a: float, b: float) -> float:
         return float(np.sqrt(max(a**2 - b**2, 0.0)))
+
     return {"all": raw, "feet": part(raw, feet), "calibration": part(feet, rest), "rest": rest}
 
 

@@ -30,11 +30,12 @@ from spoton_edge.calibration.observations import (
     read_boxes,
     read_marks,
 )
-from spoton_edge.calibration.refine import Refinement, corrected_ground, explain, refine
+from spoton_edge.calibration.refine import Refinement, allow_for_shoes, corrected_ground, explain, refine
 from spoton_edge.errors import ExitCode, MissingExtraError, SpotOnError, UsageError
-from spoton_edge.ground_plane import GroundPlane
+from spoton_edge.ground_plane import FootModel, GroundPlane
 
 GATE_M = 1.0
+CLOCK_SDS, CLOCK_MS = 4.0, 50.0  # a clock is set only for more than this
 
 _FIT = """\
 POINTS.csv has a line for each floor mark: u, v, x, y, where (u, v) is the pixel in the picture and (x, y) its place on
@@ -82,7 +83,9 @@ def add_verbs(verbs: Any) -> None:
     verb = _verb(inner, "fit", _fit, "Fit a camera's floor to points and say how far it can be trusted", _FIT)
     verb.add_argument("points", type=Path, metavar="POINTS.csv", help="lines of u, v, x, y")
     verb.add_argument("--image-size", type=int, nargs=2, metavar=("W", "H"), required=True, help="of the picture")
-    verb.add_argument("--axes", choices=("y_up", "y_down"), default="y_up", help="the site's ground.axes; default: y_up")
+    verb.add_argument(
+        "--axes", choices=("y_up", "y_down"), default="y_up", help="the site's ground.axes; default: y_up"
+    )
     verb.add_argument("--drop", action="store_true", help="leave out points that contradict the others")
     verb.add_argument("--out", type=Path, metavar="FILE.yaml", help="write the camera's `ground` here")
     _json_option(verb)
@@ -99,17 +102,23 @@ def add_verbs(verbs: Any) -> None:
     verb.add_argument("--out", type=Path, metavar="NEW.yaml", help="write the corrected site here, beside the old one")
     _json_option(verb)
 
-    verb = _verb(inner, "draw", _draw, "Draw the floor's grid into each camera's picture, and the site from above", _BOXES)
+    verb = _verb(
+        inner, "draw", _draw, "Draw the floor's grid into each camera's picture, and the site from above", _BOXES
+    )
     _site_options(verb)
     verb.add_argument("--pictures", type=Path, metavar="DIR", help="NAME.png or NAME.jpg; default: from the sources")
-    verb.add_argument("--out", type=Path, default=Path("calibration-pictures"), metavar="DIR", help="default: %(default)s")
+    verb.add_argument(
+        "--out", type=Path, default=Path("calibration-pictures"), metavar="DIR", help="default: %(default)s"
+    )
 
     verb = _verb(inner, "import", _import, "Read calibrations of other programs into a site file", _IMPORT)
     verb.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="files or folders")
     verb.add_argument("--pixels-per-metre", type=float, metavar="N", help="where floor places are pixels of a picture")
     verb.add_argument("--image-size", type=int, nargs=2, metavar=("W", "H"), help="of the cameras' pictures")
     verb.add_argument("--axes", choices=("y_up", "y_down"), help="default: y_down where all cameras say so")
-    verb.add_argument("--source", default="{name}.mp4", metavar="PATTERN", help="each camera's source; default: %(default)s")
+    verb.add_argument(
+        "--source", default="{name}.mp4", metavar="PATTERN", help="each camera's source; default: %(default)s"
+    )
     verb.add_argument("--site", default="site", metavar="NAME", help="default: %(default)s")
     verb.add_argument("--out", type=Path, metavar="SITE.yaml", help="write the site here; default: to the terminal")
 
@@ -126,9 +135,13 @@ def _verb(
 
 def _site_options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("site", type=Path, metavar="SITE.yaml", help="the site's file")
-    verb.add_argument("--marks", type=Path, metavar="CSV", help="floor marks seen by several cameras: mark, camera, u, v")
+    verb.add_argument(
+        "--marks", type=Path, metavar="CSV", help="floor marks seen by several cameras: mark, camera, u, v"
+    )
     verb.add_argument("--detections", type=Path, metavar="DIR", help="people's boxes, or a recording")
-    verb.add_argument("--rate", type=float, default=10.0, metavar="HZ", help="frames a second of DIR; default: %(default)g")
+    verb.add_argument(
+        "--rate", type=float, default=10.0, metavar="HZ", help="frames a second of DIR; default: %(default)g"
+    )
     verb.add_argument("--gate", type=float, default=GATE_M, metavar="M", help="feet farther apart are two people's; default: "
                       "%(default)g")  # fmt: skip
 
@@ -167,7 +180,9 @@ def _fit(options: argparse.Namespace) -> int:
     if verdict.grade == "refuse":
         return ExitCode.USAGE
     if options.out is not None:
-        remarks = [f"{verdict.grade}: {reason}" for reason in verdict.reasons] or [f"{verdict.grade}: {_figures(verdict)}"]
+        remarks = [f"{verdict.grade}: {reason}" for reason in verdict.reasons] or [
+            f"{verdict.grade}: {_figures(verdict)}"
+        ]
         files.write_new(options.out, files.ground_text(ground, remarks))
         if not options.json:
             print(f"written to {options.out}; in the site file: ground: {{file: {options.out.name}}}")
@@ -193,7 +208,9 @@ def _first(error: ValidationError) -> str:
 def _read_points(path: Path) -> list[list[float]]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            lines = [(n, row) for n, row in enumerate(csv.reader(file), 1) if row and not row[0].lstrip().startswith("#")]
+            lines = [
+                (n, row) for n, row in enumerate(csv.reader(file), 1) if row and not row[0].lstrip().startswith("#")
+            ]
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: cannot be read ({error})") from None
     if lines and not _is_number(lines[0][1][0]):
@@ -225,7 +242,7 @@ def _check(options: argparse.Namespace) -> int:
     planes = _planes(verdicts)
     marks = _marks(options, planes)
     people = people_sightings(boxes, planes, gate_m=options.gate) if boxes else None
-    pairs = judge_pairs(planes, marks if marks is not None else people)
+    pairs = judge_pairs(planes, marks if marks is not None else _standing(people))
     if options.json:
         print(json.dumps(_report(verdicts, pairs, marks, people), indent=2))
     else:
@@ -244,7 +261,9 @@ def _refine(options: argparse.Namespace) -> int:
         raise UsageError("give --detections DIR or --marks CSV: what the cameras saw")
     site = config.load(options.site)
     if options.out is not None and options.out.parent.resolve() != options.site.parent.resolve():
-        raise UsageError(f"--out {options.out}: paths in a site file are relative to it; write it beside {options.site}")
+        raise UsageError(
+            f"--out {options.out}: paths in a site file are relative to it; write it beside {options.site}"
+        )
     verdicts = judge_site(site)
     planes = _planes(verdicts)
     boxes = _boxes(options, site)
@@ -265,19 +284,23 @@ def _refine(options: argparse.Namespace) -> int:
     else:
         _print_refinement(refinement, clocks)
     if not refinement.helps:
-        raise UsageError("the cameras would agree no better on what was not fitted: nothing is written; record for longer")
+        raise UsageError(
+            "the cameras would agree no better on what was not fitted: nothing is written; record for longer"
+        )
     if options.out is not None:
         _write_refined(options, site, refinement, clocks)
     return ExitCode.STOPPED
 
 
-def _write_refined(options: argparse.Namespace, site: config.Site, refinement: Refinement, clocks: Mapping[str, Any]) -> None:
+def _write_refined(
+    options: argparse.Namespace, site: config.Site, refinement: Refinement, clocks: Mapping[str, Any]
+) -> None:
     grounds, offsets = {}, {}
     for camera in site.cameras:
         if camera.ground is not None and camera.name in refinement.corrections:
             grounds[camera.name] = corrected_ground(camera.ground, refinement.corrections[camera.name])
         clock = clocks.get(camera.name)
-        if clock is not None and abs(clock.offset_ms) > max(3 * clock.sd_ms, 50.0):
+        if clock is not None and abs(clock.offset_ms) > max(CLOCK_SDS * clock.sd_ms, CLOCK_MS):
             offsets[camera.name] = camera.clock_offset_ms + clock.offset_ms
     remark = (
         f"refined from {options.site.name} on {refinement.things} things seen by several cameras: they disagreed by "
@@ -308,7 +331,7 @@ def _draw(options: argparse.Namespace) -> int:
     verdicts = _with_heights(judge_site(site, sizes), boxes)
     planes = _planes(verdicts)
     people = people_sightings(boxes, planes, gate_m=options.gate) if boxes else None
-    pairs = judge_pairs(planes, _marks(options, planes) or people)
+    pairs = judge_pairs(planes, _marks(options, planes) or _standing(people))
     options.out.mkdir(parents=True, exist_ok=True)
     for verdict in verdicts:
         if verdict.camera in images:
@@ -344,7 +367,10 @@ def _import(options: argparse.Namespace) -> int:
         ground = imported.grounds.get(name)
         if ground is not None:
             if options.image_size:
-                ground = {"image_size": list(options.image_size), **{k: v for k, v in ground.items() if k != "image_size"}}
+                ground = {
+                    "image_size": list(options.image_size),
+                    **{k: v for k, v in ground.items() if k != "image_size"},
+                }
             fault = _ground_fault(ground)
             if fault is None:
                 camera["ground"] = ground
@@ -356,7 +382,9 @@ def _import(options: argparse.Namespace) -> int:
         cameras.append(camera)
     site, data = _imported_site(options, floor, cameras)
     verdicts = [v for v in judge_site(site) if v.camera not in {r.camera for r in refused}] + refused
-    if "axes" not in floor and all("ground.axes: y_down" in " ".join(v.reasons) for v in verdicts if v.plane is not None):
+    if "axes" not in floor and all(
+        "ground.axes: y_down" in " ".join(v.reasons) for v in verdicts if v.plane is not None
+    ):
         site, data = _imported_site(options, {**floor, "axes": "y_down"}, cameras)
         verdicts = judge_site(site) + refused
     # A calibration that is refused does not go into the site; its camera does, so that it can be calibrated.
@@ -364,7 +392,9 @@ def _import(options: argparse.Namespace) -> int:
     for camera in data["cameras"]:
         if camera["name"] in bad:
             camera.pop("ground", None)
-    remarks = [f"{v.camera}: {v.grade}" + "".join(f"; {reason}" for reason in v.reasons) for v in verdicts if v.calibrated]
+    remarks = [
+        f"{v.camera}: {v.grade}" + "".join(f"; {reason}" for reason in v.reasons) for v in verdicts if v.calibrated
+    ]
     if options.out is None:
         print(files.site_text(data, [*imported.notes, *remarks]), end="")
     else:
@@ -417,6 +447,11 @@ def _marks(options: argparse.Namespace, planes: Mapping[str, GroundPlane | None]
     return None if options.marks is None else mark_sightings(read_marks(options.marks, list(planes)), planes)
 
 
+def _standing(people: Sightings | None) -> Sightings | None:
+    """People where the daemon places them."""
+    return None if people is None else allow_for_shoes(people, FootModel().shoe_m)
+
+
 def _planes(verdicts: Sequence[CameraVerdict]) -> dict[str, GroundPlane | None]:
     return {verdict.camera: verdict.plane for verdict in verdicts}
 
@@ -435,7 +470,9 @@ def _print_points(fit: Fit) -> None:
     print("point        u        v        x        y   off by   left out")
     for i, ((u, v, x, y), inlier) in enumerate(zip(fit.points, fit.inlier, strict=True)):
         left_out = "-" if np.isnan(fit.leave_one_out_m[i]) else f"{fit.leave_one_out_m[i]:.2f} m"
-        print(f"{i + 1:5} {u:8.1f} {v:8.1f} {x:8.2f} {y:8.2f} {fit.residual_m[i]:6.2f} m {left_out:>10}{'' if inlier else '  wrong'}")
+        print(
+            f"{i + 1:5} {u:8.1f} {v:8.1f} {x:8.2f} {y:8.2f} {fit.residual_m[i]:6.2f} m {left_out:>10}{'' if inlier else '  wrong'}"
+        )
 
 
 def _figures(verdict: CameraVerdict) -> str:
@@ -493,12 +530,18 @@ def _print_refinement(refinement: Refinement, clocks: Mapping[str, Any]) -> None
     if r.foot_m is not None:
         print(f"feet lie {100 * r.foot_m:.0f} cm towards the camera: allowed for, not corrected")
         c = {name: 100 * value for name, value in r.causes_m.items()}
-        print(f"disagreement {c['all']:.1f} cm rms: feet {c['feet']:.1f}, calibration {c['calibration']:.1f}, rest {c['rest']:.1f}")
+        print(
+            f"disagreement {c['all']:.1f} cm rms: feet {c['feet']:.1f}, calibration {c['calibration']:.1f}, rest {c['rest']:.1f}"
+        )
     print(f"cameras around their mean: {100 * r.before_m:.1f} cm rms before, {100 * r.after_m:.1f} after")
     if r.tested_before_m is not None and r.tested_after_m is not None:
-        print(f"on what was not fitted:    {100 * r.tested_before_m:.1f} cm rms before, {100 * r.tested_after_m:.1f} after")
+        print(
+            f"on what was not fitted:    {100 * r.tested_before_m:.1f} cm rms before, {100 * r.tested_after_m:.1f} after"
+        )
     for name, m in r.corrections.items():
-        print(f"{name}: x' = {m[0, 0]:.4f} x {m[0, 1]:+.4f} y {m[0, 2]:+.3f}   y' = {m[1, 0]:.4f} x {m[1, 1]:+.4f} y {m[1, 2]:+.3f}")
+        print(
+            f"{name}: x' = {m[0, 0]:.4f} x {m[0, 1]:+.4f} y {m[0, 2]:+.3f}   y' = {m[1, 0]:.4f} x {m[1, 1]:+.4f} y {m[1, 2]:+.3f}"
+        )
     for name, clock in clocks.items():
         print(f"{name}: clock {clock.offset_ms:+.0f} ms (sd {clock.sd_ms:.0f})")
 
@@ -533,5 +576,3 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "__dataclass_fields__"):
         return {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
     return value
-
-

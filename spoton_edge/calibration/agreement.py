@@ -8,6 +8,7 @@ from itertools import combinations
 
 import numpy as np
 
+from spoton_edge.calibration.fit import DOWN
 from spoton_edge.calibration.judge import Grade
 from spoton_edge.calibration.observations import Sightings
 from spoton_edge.ground_plane import GroundPlane
@@ -40,7 +41,7 @@ def footprint(plane: GroundPlane, columns: int = 48, reach: float = REACH_M_PER_
     edge = []
     for u in np.linspace(0, width - 1, columns):
         column = np.column_stack([np.full(len(rows), u), rows])
-        xy, further = plane.to_ground(column), plane.to_ground(column - [0, 1])
+        xy, further = plane.to_ground(column), plane.to_ground(column - DOWN)
         fine = np.isfinite(xy).all(axis=1) & (np.linalg.norm(further - xy, axis=1) <= reach)
         end = len(rows) if fine.all() else int(np.argmin(fine))
         if end:
@@ -55,17 +56,18 @@ def sees(plane: GroundPlane, xy: F8, reach: float = REACH_M_PER_PX, margin_px: f
     uv = plane.to_image(xy)
     beyond = np.asarray(plane.image_size) + margin_px
     inside = np.isfinite(uv).all(axis=1) & (uv >= -margin_px).all(axis=1) & (uv < beyond).all(axis=1)
-    step = np.linalg.norm(plane.to_ground(np.where(inside[:, None], uv - [0, 1], np.nan)) - xy, axis=1)
+    step = np.linalg.norm(plane.to_ground(np.where(inside[:, None], uv - DOWN, np.nan)) - xy, axis=1)
     return np.asarray(inside & (step <= reach))
 
 
 def shared_floor_m2(a: GroundPlane, b: GroundPlane) -> float:
     """Floor that both cameras see well, square metres."""
-    feet = footprint(a), footprint(b)
-    if not all(len(f) for f in feet):
+    first, second = footprint(a), footprint(b)
+    if not len(first) or not len(second):
         return 0.0
-    low, high = np.maximum(*(f.min(axis=0) for f in feet)), np.minimum(*(f.max(axis=0) for f in feet))
-    if np.any(high <= low):
+    low = np.asarray(np.maximum(first.min(axis=0), second.min(axis=0)))
+    high = np.asarray(np.minimum(first.max(axis=0), second.max(axis=0)))
+    if bool((high <= low).any()):
         return 0.0
     cell = max(CELL_M, float(np.sqrt(np.prod(high - low) / LARGEST_CELLS)))
     x, y = np.meshgrid(*(np.arange(low[i] + cell / 2, high[i], cell) for i in range(2)))

@@ -1,4 +1,4 @@
-"""How late a camera's clock is, from people who walk where two cameras see them: a late camera shows where they were."""
+"""How late a camera's clock is, from people who walk where two cameras see them: a late one shows where they were."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures by which an operator sees that a calibration is right: the floor's grid in each camera, and the whole site."""
+"""Pictures by which an operator sees that a calibration is right: the floor's grid in each view, the whole site."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from matplotlib.patches import Polygon
 
 from spoton_edge import config
 from spoton_edge.calibration.agreement import PairVerdict, footprint, sees
+from spoton_edge.calibration.fit import DOWN
 from spoton_edge.calibration.judge import CameraVerdict, camera_centre, grid_of, inside
 from spoton_edge.ground_plane import GroundPlane
 from spoton_edge.types import F8, U8
@@ -87,7 +88,7 @@ def trusted(verdict: CameraVerdict, pixels: F8) -> np.ndarray:
         straight = pixels if plane.lens is None else plane.lens.straighten(pixels)
         sd = verdict.fit.ground_sd_m(np.nan_to_num(straight))
     else:
-        sd = 3 * np.linalg.norm(plane.to_ground(pixels + [0, 1]) - xy, axis=1)
+        sd = 3 * np.linalg.norm(plane.to_ground(pixels + DOWN) - xy, axis=1)
     with np.errstate(invalid="ignore"):
         good = floor & (sd <= TRUSTED_SD_M)
     return np.asarray(good & inside(plane.region, pixels) if len(plane.region) else good)
@@ -259,9 +260,9 @@ def zone_on_floor(plane: GroundPlane, zone: str | Sequence[Sequence[float]]) -> 
     """(k, 2) m: a quadrant's or polygon's part that is floor seen well, its border in order."""
     width, height = plane.image_size
     if isinstance(zone, str):
-        row, column = zone.split("_")
-        v0, v1 = (0.0, height / 2) if row == "upper" else (height / 2, height - 1.0)
-        u0, u1 = (0.0, width / 2) if column == "left" else (width / 2, width - 1.0)
+        side, flank = zone.split("_")
+        v0, v1 = (0.0, height / 2) if side == "upper" else (height / 2, height - 1.0)
+        u0, u1 = (0.0, width / 2) if flank == "left" else (width / 2, width - 1.0)
         corners = np.array([[u0, v1], [u1, v1], [u1, v0], [u0, v0]])
     else:
         corners = np.asarray(zone, np.float64)
@@ -271,10 +272,9 @@ def zone_on_floor(plane: GroundPlane, zone: str | Sequence[Sequence[float]]) -> 
     # What lies above the farthest floor is moved down to it, so that the zone ends where the field of view does.
     out = []
     for u, v in border:
-        column_v = np.linspace(v, height - 1, 80)
-        column = np.column_stack([np.full(80, u), column_v])
+        column = np.column_stack([np.full(80, u), np.linspace(v, height - 1, 80)])
         xy = plane.to_ground(column)
-        step = np.linalg.norm(plane.to_ground(column - [0, 1]) - xy, axis=1)
+        step = np.linalg.norm(plane.to_ground(column - DOWN) - xy, axis=1)
         fine = np.flatnonzero(np.isfinite(xy).all(axis=1) & (step <= 0.10))
         if len(fine):
             out.append(xy[fine[0]])

@@ -20,6 +20,7 @@ PIXEL_SHARE = 1.5e-3  # sd of a clicked point, share of the picture's diagonal o
 MEASURED_M = 0.03  # sd of a place measured with a tape
 OUTLIER_SDS = 4.0
 TRIALS = 500
+RIGHT, DOWN = np.array([1.0, 0.0]), np.array([0.0, 1.0])  # one pixel
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class Fit:
 
 
 def fit_homography(points: ArrayLike, *, sd_px: float | None = None, sd_m: float = MEASURED_M, seed: int = 0) -> Fit:
-    """Fits pixel -> metres to points (n, 4) of u, v (straight px), x, y (m), n >= 4; points that contradict are left out.
+    """Fits pixel -> metres to points (n, 4) of u, v (straight px), x, y (m); what contradicts the others is left out.
 
     sd_px: of a clicked pixel; default: a share of the points' spread. Raises ValueError where no four points fix a
     homography.
@@ -180,7 +181,7 @@ def _standardised(h: F8, p: F8, sd_px: float, sd_m: float) -> F8:
 
 def _expected_sd(h: F8, uv: F8, sd_px: float, sd_m: float) -> F8:
     """(n,) m: of a point's two coordinates together, from its pixel's and its measured place's errors."""
-    step = place(h, uv + [1.0, 0.0]), place(h, uv + [0.0, 1.0])
+    step = place(h, uv + RIGHT), place(h, uv + DOWN)
     here = place(h, uv)
     area = np.sum((step[0] - here) ** 2, axis=1) + np.sum((step[1] - here) ** 2, axis=1)
     return np.asarray(np.sqrt(area * sd_px**2 + 2 * sd_m**2))
@@ -200,7 +201,7 @@ def _jacobian(h: F8, uv: F8) -> F8:
 
 
 def _refined(h: F8, p: F8, sd_px: float, sd_m: float, steps: int = 15) -> F8:
-    """Levenberg-Marquardt on the floor, each point weighed by its expected error; scaled to be positive on the floor."""
+    """Levenberg-Marquardt on the floor, each point weighed by its expected error; positive on the floor."""
     t, s = _conditioner(p[:, :2]), _conditioner(p[:, 2:])
     q = np.column_stack([p[:, :2] * t[0, 0] + t[:2, 2], p[:, 2:] * s[0, 0] + s[:2, 2]])
     weight = s[0, 0] ** -1 / _expected_sd(h, p[:, :2], sd_px, sd_m)
@@ -208,7 +209,8 @@ def _refined(h: F8, p: F8, sd_px: float, sd_m: float, steps: int = 15) -> F8:
     g /= np.linalg.norm(g)
 
     def errors(g: F8) -> F8:
-        return np.nan_to_num((place(g, q[:, :2]) - q[:, 2:]) * weight[:, None], nan=1e6, posinf=1e6, neginf=-1e6)
+        off = (place(g, q[:, :2]) - q[:, 2:]) * weight[:, None]
+        return np.asarray(np.nan_to_num(off, nan=1e6, posinf=1e6, neginf=-1e6))
 
     damping, error = 1e-3, errors(g)
     for _ in range(steps):

@@ -217,7 +217,7 @@ _DISTORTION_KEYS = ("distortion_coefficients", "dist_coeffs", "distortion", "D")
 
 
 def _opencv(path: Path, pixels_per_metre: float | None) -> Imported:
-    """OpenCV's FileStorage, YAML or XML: camera_matrix, distortion and rvec/R, tvec/T; or a homography, a projection."""
+    """OpenCV's FileStorage, YAML or XML: camera_matrix, distortion, rvec/R, tvec/T; or homography, projection."""
     values = _storage(path)
     size = (values.get("image_width"), values.get("image_height"))
     ground: GroundData = {} if None in size else {"image_size": [int(np.asarray(s).item()) for s in size]}

@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from spoton_edge import config
-from spoton_edge.calibration.fit import Fit, fit_homography
+from spoton_edge.calibration.fit import DOWN, RIGHT, Fit, fit_homography
 from spoton_edge.calibration.plane import PlaneError, ground_plane, straight_points
 from spoton_edge.config.geometry import homography_fault, points_fault, projection_fault
 from spoton_edge.ground_plane import GroundPlane
@@ -96,7 +96,7 @@ def judge_camera(
     *,
     cropped: bool = False,
 ) -> CameraVerdict:
-    """One camera by itself. cropped: the picture is a part of what the lens shows, so that its axis may lie anywhere."""
+    """One camera by itself. cropped: the picture is part of what the lens shows, and its axis may lie anywhere."""
     fault = _matrix_fault(ground)
     if fault is not None:
         return CameraVerdict(name, "refuse", (fault,))
@@ -174,9 +174,9 @@ def _matrix_fault(ground: config.CameraGround) -> str | None:
 
 
 def _figures(plane: GroundPlane, fit: Fit | None) -> Figures:
-    width, height = plane.image_size
+    width = plane.image_size[0]
     middle = _floor_middle(plane)
-    step = plane.to_ground([middle, middle + [1, 0], middle + [0, 1]])
+    step = plane.to_ground([middle, middle + RIGHT, middle + DOWN])
     area = abs(np.linalg.det(step[1:] - step[0]))
     a, b, c = plane.homography[2]
     horizon = float(-(a * width / 2 + c) / b) if abs(b) > 1e-12 else None
@@ -271,8 +271,8 @@ def _points(verdict: CameraVerdict, fit: Fit, ground: config.CameraGround, size:
     if figures.sd_m is not None and not figures.sd_m < WORST_SD_M:
         verdict = verdict.with_reason(
             "refuse",
-            f"the points lie nearly on one line, or close together: among them places are known to {figures.sd_m:.1f} m "
-            "only; add points beside it",
+            f"the points lie nearly on one line, or close together: among them places are known to "
+            f"{figures.sd_m:.1f} m only; add points beside it",
         )
     if figures.rms_m is None:
         return verdict.with_reason("usable", "four points fit always, so nothing tells how good they are: add some")
@@ -286,7 +286,8 @@ def _points(verdict: CameraVerdict, fit: Fit, ground: config.CameraGround, size:
     worst = int(np.nanargmax(np.where(fit.inlier, fit.leave_one_out_m, np.nan))) if left_out else 0
     return verdict.with_reason(
         grade,
-        f"the points disagree by {figures.rms_m:.2f} m rms; without point {worst + 1} the others put it {left_out:.2f} m away",
+        f"the points disagree by {figures.rms_m:.2f} m rms; "
+        f"without point {worst + 1} the others put it {left_out:.2f} m away",
     )
 
 
@@ -314,7 +315,7 @@ def _horizon(verdict: CameraVerdict) -> CameraVerdict:
     """Feet are in the lower part of a picture: it must be floor, or nobody can be placed."""
     plane = verdict.plane
     assert plane is not None
-    width, height = plane.image_size
+    height = plane.image_size[1]
     feet = grid_of(plane, 24)
     if len(plane.region):
         feet = feet[inside(plane.region, feet)]
@@ -389,7 +390,7 @@ def _axis(verdict: CameraVerdict, ground: config.CameraGround, size: tuple[int, 
     share = float(np.linalg.norm(axis - middle)) / diagonal
     if share > AXIS_SHARE:
         grade: Grade = "refuse" if share > WORST_AXIS_SHARE else "usable"
-        likely = [int(round(2 * c)) for c in axis]
+        likely = [round(2 * float(c)) for c in axis]
         return verdict.with_reason(
             grade,
             f"wrong image size: the lens's axis is at [{axis[0]:.0f}, {axis[1]:.0f}], the middle of a picture of about "
@@ -406,7 +407,7 @@ def _principal_point(projection: F8) -> F8:
 
 
 def _other_size(verdict: CameraVerdict, size: tuple[int, int]) -> CameraVerdict:
-    """A homography alone: floor axes that are square and equal fix the focal length twice, if the axis is in the middle."""
+    """A homography alone: square and equal floor axes fix the focal length twice, if the axis is in the middle."""
     plane, fit = verdict.plane, verdict.fit
     assert plane is not None
     if verdict.grade == "refuse" or (fit is not None and (len(fit.points) < 6 or fit.outliers)):

@@ -1,4 +1,4 @@
-"""What cameras saw, for measuring calibrations: people's boxes and floor marks, read from files, placed on the floor."""
+"""What cameras saw, for measuring calibrations: people's boxes and floor marks, from files, placed on the floor."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from spoton_edge.calibration.fit import DOWN
 from spoton_edge.errors import UsageError
 from spoton_edge.ground_plane import FootModel, GroundPlane, Site
 from spoton_edge.types import F8, I2, I8, FootPoint, Tracklets
@@ -150,9 +151,10 @@ def feet_of(boxes: Boxes, plane: GroundPlane) -> np.ndarray:
         if not len(seen):
             continue
         foot = np.column_stack([(xyxy[seen, 0] + xyxy[seen, 2]) / 2, xyxy[seen, 3]])
-        down = plane.to_ground(foot + [0, 1.0]) - placed.ground_xy[seen]
+        down = plane.to_ground(foot + DOWN) - placed.ground_xy[seen]
         towards = down / np.maximum(np.linalg.norm(down, axis=1, keepdims=True), 1e-12)
-        tall = person_heights(plane, xyxy[seen].astype(np.float64), placed.ground_xy[seen])
+        standing = placed.ground_xy[seen] - FootModel().shoe_m * towards
+        tall = person_heights(plane, xyxy[seen].astype(np.float64), standing)
         for i, row in enumerate(seen):
             rows.append((boxes.time_s[start], *placed.ground_xy[row], *towards[i], tall[i]))
     return np.array(rows, _FOOT)

@@ -96,7 +96,7 @@ def _resolve_paths(data: dict[str, Any], folder: Path) -> None:
 
 
 def _include_calibrations(document: Document) -> list[Problem]:
-    """Puts the content of each camera's `ground.file` in its place; an `image_size` beside `file` comes before its own."""
+    """Puts each camera's `ground.file` in its place; an `image_size` beside `file` comes before the file's own."""
     problems = []
     for loc, path in places(document.data, "cameras[].ground.file"):
         section = lookup(document.data, loc[:-1])

@@ -55,7 +55,7 @@ def sees(plane: GroundPlane, xy: F8, reach: float = REACH_M_PER_PX, margin_px: f
     """(n,) whether the camera sees places (n, 2) m well, in its picture or up to a margin beside it."""
     uv = plane.to_image(xy)
     beyond = np.asarray(plane.image_size) + margin_px
-    inside = np.isfinite(uv).all(axis=1) & (uv >= -margin_px).all(axis=1) & (uv < beyond).all(axis=1)
+    inside: Bool = np.all(np.isfinite(uv) & (uv >= -margin_px) & (uv < beyond), axis=1)
     step = np.linalg.norm(plane.to_ground(np.where(inside[:, None], uv - DOWN, np.nan)) - xy, axis=1)
     return np.asarray(inside & (step <= reach))
 
@@ -67,7 +67,7 @@ def shared_floor_m2(a: GroundPlane, b: GroundPlane) -> float:
         return 0.0
     low = np.asarray(np.maximum(first.min(axis=0), second.min(axis=0)))
     high = np.asarray(np.minimum(first.max(axis=0), second.max(axis=0)))
-    if bool((high <= low).any()):
+    if np.count_nonzero(high <= low):
         return 0.0
     cell = max(CELL_M, float(np.sqrt(np.prod(high - low) / LARGEST_CELLS)))
     x, y = np.meshgrid(*(np.arange(low[i] + cell / 2, high[i], cell) for i in range(2)))

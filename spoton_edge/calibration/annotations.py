@@ -50,7 +50,8 @@ def read_annotations(folder: Path, cameras: Sequence[str], grid: Grid) -> dict[s
                 x = grid.origin_m[0] + CELL_M * (at % grid.columns)
                 y = grid.origin_m[1] + CELL_M * (at // grid.columns)
                 for view in person["views"]:
-                    box = [float(view[key]) for key in ("xmin", "ymin", "xmax", "ymax")]
+                    # Whole pixels, of which the last belongs to the box: its edge is one further.
+                    box = [float(view[key]) for key in ("xmin", "ymin")] + [view[key] + 1.0 for key in ("xmax", "ymax")]
                     if box[0] >= 0 and box[2] > box[0]:  # -1: not seen in this view
                         rows[cameras[view["viewNum"]]].append((frame, float(person["personID"]), *box, x, y))
         except (ValueError, KeyError, TypeError, IndexError) as error:
@@ -64,9 +65,12 @@ def read_annotations(folder: Path, cameras: Sequence[str], grid: Grid) -> dict[s
 
 
 def foot_errors_m(plane: GroundPlane, annotated: Annotated) -> F8:
-    """(k,) m between where the daemon places boxes that the picture's lower edge does not cut, and the annotation."""
+    """(k,) m between the foot points of boxes that the picture's lower edge does not cut, and the annotation.
+
+    Annotated boxes are made of a body at the place, so that no allowance for shoes is due.
+    """
     whole = annotated.xyxy[:, 3] < 0.995 * plane.image_size[1]
-    site = Site([plane], FootModel(cover=2.0))  # one box at a time: no other covers it
+    site = Site([plane], FootModel(cover=2.0, shoe_m=0.0))  # boxes of all frames at once: none covers another
     n = int(whole.sum())
     tracklets = Tracklets.tracked(
         camera=np.zeros(n, np.int16), track_id=annotated.person[whole], state=np.zeros(n, np.uint8),

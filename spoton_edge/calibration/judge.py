@@ -25,6 +25,7 @@ GRADES: tuple[Grade, ...] = ("good", "usable", "refuse")
 GOOD_RMS_M, WORST_RMS_M = 0.15, 0.50
 GOOD_LEFT_OUT_M, WORST_LEFT_OUT_M = 0.30, 1.0  # of the point that the others place worst
 WORST_SD_M = 0.50  # within the hull of the points
+NARROW_SHARE, NARROW_M = 0.08, 0.5  # spread of the points across their line
 CAMERA_HEIGHT_M = (1.2, 40.0)
 IMPOSSIBLE_HEIGHT_M = (0.3, 200.0)
 AXIS_SHARE, WORST_AXIS_SHARE = 0.08, 0.15  # of the diagonal: the lens's axis from the picture's middle
@@ -268,10 +269,17 @@ def _points(verdict: CameraVerdict, fit: Fit, ground: config.CameraGround, size:
     for i in fit.outliers:
         verdict = verdict.with_reason("refuse", _outlier(fit, i))
     figures = verdict.figures
-    if figures.sd_m is not None and not figures.sd_m < WORST_SD_M:
+    across = fit.points[fit.inlier, 2:] - fit.points[fit.inlier, 2:].mean(axis=0)
+    length, width = np.linalg.svd(across, compute_uv=False) / np.sqrt(len(across))
+    if width < min(NARROW_SHARE * length, NARROW_M):
         verdict = verdict.with_reason(
             "refuse",
-            f"the points lie nearly on one line, or close together: among them places are known to "
+            f"the points lie nearly on one line, {2 * width:.2f} m wide: beside it places are guesses; add some there",
+        )
+    elif figures.sd_m is not None and not figures.sd_m < WORST_SD_M:
+        verdict = verdict.with_reason(
+            "refuse",
+            f"the points are too few or too close together: among them places are known to "
             f"{figures.sd_m:.1f} m only; add points beside it",
         )
     if figures.rms_m is None:

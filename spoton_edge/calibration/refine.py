@@ -87,7 +87,7 @@ def refine(
         after_m=rms(view_to_mean(standing, corrected(standing, solution.maps))),
         tested_before_m=rms(view_to_mean(tested)) if len(test) else None,
         tested_after_m=rms(view_to_mean(tested, corrected(tested, solution.maps))) if len(test) else None,
-        foot_m=_solve(used, len(names), sd, shoe=None).foot_m if people else None,
+        foot_m=foot_bias_m(used, len(names), sd) if people else None,
         causes_m=explain(train, len(names), sd) if people else {},
     )
 
@@ -95,8 +95,9 @@ def refine(
 def explain(sightings: Sightings, cameras: int, sd: float = SD_FOOT_M) -> dict[str, float]:
     """The view-to-mean rms of raw feet in parts: what feet explain, what calibrations explain, and the rest."""
     used = thin(sightings)
-    solution = _solve(used, cameras, sd, shoe=None)
-    standing = allow_for_shoes(used, solution.foot_m)
+    foot = foot_bias_m(used, cameras, sd)
+    standing = allow_for_shoes(used, foot)
+    solution = _solve(used, cameras, sd, shoe=foot)
     raw, feet = rms(view_to_mean(used)), rms(view_to_mean(standing))
     rest = rms(view_to_mean(standing, corrected(standing, solution.maps)))
 
@@ -104,6 +105,12 @@ def explain(sightings: Sightings, cameras: int, sd: float = SD_FOOT_M) -> dict[s
         return float(np.sqrt(max(a**2 - b**2, 0.0)))
 
     return {"all": raw, "feet": part(raw, feet), "calibration": part(feet, rest), "rest": rest}
+
+
+def foot_bias_m(sightings: Sightings, cameras: int, sd: float = SD_FOOT_M) -> float:
+    """How far feet lie towards the camera, m. One number for all cameras is the simpler cause, and goes first: cameras
+    around a room could be moved apart instead, so their corrections are held shorter here."""
+    return _solve(sightings, cameras, sd, shoe=None, tighter=0.4).foot_m
 
 
 def allow_for_shoes(sightings: Sightings, shoe_m: float) -> Sightings:
@@ -141,7 +148,7 @@ class _Solution:
     foot_m: float
 
 
-def _solve(sightings: Sightings, cameras: int, sd: float, *, shoe: float | None) -> _Solution:
+def _solve(sightings: Sightings, cameras: int, sd: float, *, shoe: float | None, tighter: float = 1.0) -> _Solution:
     """Least squares over the maps, robust against a wrong foot (Cauchy weights), with priors; shoe None: measured too.
 
     The unknown true places drop out: only the differences of views to their group's mean enter.
@@ -158,13 +165,14 @@ def _solve(sightings: Sightings, cameras: int, sd: float, *, shoe: float | None)
         rows[i, 0, o : o + 2] = rows[i, 1, o + 2 : o + 4] = offset[i]
         rows[i, 0, o + 4] = rows[i, 1, o + 5] = 1.0
     rows[:, :, -1] = -sightings.towards
-    prior_sd = np.array([*([SD_SHAPE] * 4 + [SD_SHIFT_M] * 2) * cameras, 0.3 if shoe is None else 1e-9])
-    prior = np.diag(1.0 / prior_sd)
+    one = np.array([SD_SHAPE] * 4 + [SD_SHIFT_M] * 2) * tighter
+    prior_sd = np.array([*np.tile(one, cameras), 0.3 if shoe is None else 1e-6])
     # The corrections of the cameras that are seen cancel out: all together may not move the floor.
     present = np.bincount(sightings.camera, minlength=cameras) > 0
     gauge = np.zeros((6, size))
     for parameter in range(6):
         gauge[parameter, [6 * c + parameter for c in range(cameras) if present[c]]] = 1e4
+    known = np.diag(prior_sd**-2) + gauge.T @ gauge
     weight = np.ones(n)
     solution = np.zeros(size)
     for _ in range(STEPS):
@@ -174,9 +182,8 @@ def _solve(sightings: Sightings, cameras: int, sd: float, *, shoe: float | None)
         mean_base = np.column_stack([np.bincount(group, base[:, a] * weight) for a in range(2)])
         a = (rows - mean_rows[group] / total[:, None, None]) * np.sqrt(weight)[:, None, None] / sd
         y = (base - mean_base[group] / total[:, None]) * np.sqrt(weight)[:, None] / sd
-        system = np.concatenate([a.reshape(-1, size), prior, gauge])
-        right = np.concatenate([-y.ravel(), np.zeros(size + 6)])
-        solution = np.linalg.lstsq(system, right, rcond=None)[0]
+        flat = a.reshape(-1, size)
+        solution = np.linalg.solve(flat.T @ flat + known, -flat.T @ y.ravel())
         error = np.linalg.norm((a @ solution + y) * sd / np.sqrt(weight)[:, None], axis=1)
         weight = 1.0 / (1.0 + (error / (2 * sd)) ** 2)
     maps = np.tile(np.eye(3), (cameras, 1, 1))

@@ -56,6 +56,8 @@ class Lens:
         for _ in range(STEPS):
             bent, a, b, d = self._bend(at)
             error = bent - seen
+            if np.nanmax(np.abs(error), initial=0.0) < 1e-12:
+                break
             with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
                 det = a * d - b * b
                 step = np.column_stack([d * error[:, 0] - b * error[:, 1], a * error[:, 1] - b * error[:, 0]])

@@ -1,4 +1,4 @@
-"""Other programs' calibrations are read for what they are; ours are written whole, new, and with the operator's words."""
+"""Other programs' calibrations are read for what they are; ours are written whole, with the operator's words kept."""
 
 import json
 from pathlib import Path
@@ -61,7 +61,9 @@ def test_map_points_in_pixels_of_a_plan_are_scaled_and_run_y_down(tmp_path):
 
 def floor_plan(tmp_path: Path, *cameras: dict) -> Path:
     path = tmp_path / "campus.json"
-    path.write_text(json.dumps({"ground_plane": {"pixels_per_meter": 20, "image": "plan.png"}, "cameras": list(cameras)}))
+    path.write_text(
+        json.dumps({"ground_plane": {"pixels_per_meter": 20, "image": "plan.png"}, "cameras": list(cameras)})
+    )
     return path
 
 
@@ -113,7 +115,8 @@ def test_exit_rules_in_python_are_read_and_never_run(tmp_path):
     path.write_text(
         'raise SystemExit("run")\n'
         'HANDOFFS = {("factory", "c09"): Config(exit_rules=[\n'
-        '    Rule(source_exit_quadrant=Quadrant.LOWER_LEFT, target_cam_id=CameraID("c13"), target_entry_area="upper right"),\n'
+        '    Rule(source_exit_quadrant=Quadrant.LOWER_LEFT, target_cam_id=CameraID("c13"), '
+        'target_entry_area="upper right"),\n'
         '    Rule(direction=Exit("down"), target_cam_id="c12", target_entry_area="anywhere"),\n'
         '], homography_matrix_path="homography_points_c09.npz")}\n'
     )
@@ -202,7 +205,12 @@ def test_what_is_no_calibration_is_told_in_one_line(tmp_path, name, content, exp
 
 
 def test_cameras_are_named_after_their_files():
-    named = {"homography_points_c09_scene_s14.npz": "c09", "cam1_cam_mat.mat": "cam1", "0.json": "cam0", "extr_CVLab1.xml": "CVLab1"}
+    named = {
+        "homography_points_c09_scene_s14.npz": "c09",
+        "cam1_cam_mat.mat": "cam1",
+        "0.json": "cam0",
+        "extr_CVLab1.xml": "CVLab1",
+    }
     assert {file: camera_name(Path(file)) for file in named} == named
 
 

@@ -25,7 +25,9 @@ def points(camera=CAMERA, places: np.ndarray = MARKS, noise_px: float = 0.7) -> 
 
 
 def site(*grounds: dict | None, axes: str = "y_up") -> Site:
-    cameras = [{"name": f"c{n}", "source": "x.mp4"} | ({} if g is None else {"ground": g}) for n, g in enumerate(grounds)]
+    cameras = [
+        {"name": f"c{n}", "source": "x.mp4"} | ({} if g is None else {"ground": g}) for n, g in enumerate(grounds)
+    ]
     return Site.model_validate({"ground": {"axes": axes}, "cameras": cameras})
 
 
@@ -130,7 +132,9 @@ def test_the_identity_is_named_wherever_it_comes_from():
     assert "identity" in verdict.reasons[0]
 
 
-@pytest.mark.parametrize("h", [np.diag([1.0, 1.0, 1.01]), [[0, -1.0, 30], [1, 0, 0], [0, 0, 1]], np.diag([0.5, -0.5, 1])])
+@pytest.mark.parametrize(
+    "h", [np.diag([1.0, 1.0, 1.01]), [[0, -1.0, 30], [1, 0, 0], [0, 0, 1]], np.diag([0.5, -0.5, 1])]
+)
 def test_relatives_of_the_identity_are_named_too(h):
     verdict = judge_camera("c", CameraGround(homography=np.asarray(h).tolist(), image_size=SIZE))
     assert verdict.grade == "refuse"

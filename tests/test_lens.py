@@ -54,7 +54,13 @@ def test_a_lens_of_a_scaled_picture_bends_the_same():
 
 
 @pytest.mark.parametrize(
-    "matrix", [np.eye(4), [[900, 50, 640], [0, 900, 360], [0, 0, 1]], [[-1, 0, 0], [0, 1, 0], [0, 0, 1]], np.full((3, 3), np.nan)]
+    "matrix",
+    [
+        np.eye(4),
+        [[900, 50, 640], [0, 900, 360], [0, 0, 1]],
+        [[-1, 0, 0], [0, 1, 0], [0, 0, 1]],
+        np.full((3, 3), np.nan),
+    ],
 )
 def test_what_is_no_lens_is_refused(matrix):
     with pytest.raises(ValueError, match="lens matrix"):

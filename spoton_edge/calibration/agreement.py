@@ -17,7 +17,7 @@ from spoton_edge.types import F8, Bool
 REACH_M_PER_PX = 0.10  # a pixel that is longer on the floor is too far away to be calibrated
 GOOD_PAIR_M, WORST_PAIR_M = 0.35, 1.0  # the gate between two cameras is about a metre
 CELL_M = 0.25
-LARGEST_CELLS = 40_000
+LARGEST_CELLS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +37,19 @@ class PairVerdict:
 def footprint(plane: GroundPlane, columns: int = 48, reach: float = REACH_M_PER_PX) -> F8:
     """(k, 2) m, the floor that a camera sees well: as far as a pixel is no longer than `reach` m; (0, 2) for none."""
     width, height = plane.image_size
-    rows = np.linspace(height - 1, 0, 720)
-    edge = []
-    for u in np.linspace(0, width - 1, columns):
-        column = np.column_stack([np.full(len(rows), u), rows])
-        xy, further = plane.to_ground(column), plane.to_ground(column - DOWN)
-        fine = np.isfinite(xy).all(axis=1) & (np.linalg.norm(further - xy, axis=1) <= reach)
-        end = len(rows) if fine.all() else int(np.argmin(fine))
-        if end:
-            edge.append((xy[0], xy[end - 1]))
-    if len(edge) < 2:
+    rows = 360
+    u, v = np.meshgrid(np.linspace(0, width - 1, columns), np.linspace(height - 1, 0, rows), indexing="ij")
+    pixels = np.column_stack([u.ravel(), v.ravel()])
+    xy = plane.to_ground(pixels)
+    step = np.linalg.norm(plane.to_ground(pixels - DOWN) - xy, axis=1)
+    with np.errstate(invalid="ignore"):
+        fine = (np.isfinite(xy).all(axis=1) & (step <= reach)).reshape(columns, rows)
+    far = np.where(fine.all(axis=1), rows, np.argmin(fine, axis=1)) - 1  # of each column, seen from below
+    seen = np.flatnonzero(far >= 0)
+    if len(seen) < 2:
         return np.zeros((0, 2))
-    return np.array([near for near, _ in edge] + [far for _, far in edge[::-1]])
+    places = xy.reshape(columns, rows, 2)
+    return np.concatenate([places[seen, 0], places[seen, far[seen]][::-1]])
 
 
 def sees(plane: GroundPlane, xy: F8, reach: float = REACH_M_PER_PX, margin_px: float = 0.0) -> Bool:
@@ -60,9 +61,9 @@ def sees(plane: GroundPlane, xy: F8, reach: float = REACH_M_PER_PX, margin_px: f
     return np.asarray(inside & (step <= reach))
 
 
-def shared_floor_m2(a: GroundPlane, b: GroundPlane) -> float:
-    """Floor that both cameras see well, square metres."""
-    first, second = footprint(a), footprint(b)
+def shared_floor_m2(a: GroundPlane, b: GroundPlane, feet: tuple[F8, F8] | None = None) -> float:
+    """Floor that both cameras see well, square metres. feet: their footprints, where they are known already."""
+    first, second = feet or (footprint(a), footprint(b))
     if not len(first) or not len(second):
         return 0.0
     low = np.asarray(np.maximum(first.min(axis=0), second.min(axis=0)))
@@ -78,12 +79,13 @@ def shared_floor_m2(a: GroundPlane, b: GroundPlane) -> float:
 def judge_pairs(planes: Mapping[str, GroundPlane | None], sightings: Sightings | None = None) -> list[PairVerdict]:
     """A verdict for every two cameras that share a square metre of floor or were seen to place the same thing."""
     names = list(planes)
+    feet = {name: footprint(plane) for name, plane in planes.items() if plane is not None}
     pairs = []
     for a, b in combinations(range(len(names)), 2):
         first, second = planes[names[a]], planes[names[b]]
         if first is None or second is None:
             continue
-        shared = shared_floor_m2(first, second)
+        shared = shared_floor_m2(first, second, (feet[names[a]], feet[names[b]]))
         apart = np.zeros(0) if sightings is None else distances(sightings, a, b)
         if shared < 1.0 and not len(apart):
             continue

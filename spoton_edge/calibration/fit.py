@@ -20,6 +20,7 @@ PIXEL_SHARE = 1.5e-3  # sd of a clicked point, share of the picture's diagonal o
 MEASURED_M = 0.03  # sd of a place measured with a tape
 OUTLIER_SDS = 4.0
 TRIALS = 500
+REFITTED = 12  # of the sets of points that agree, the best
 RIGHT, DOWN = np.array([1.0, 0.0]), np.array([0.0, 1.0])  # one pixel
 
 
@@ -146,7 +147,7 @@ def _consensus(p: F8, sd_px: float, sd_m: float, seed: int) -> tuple[Bool, bool]
     else:
         rng = np.random.default_rng(seed)
         samples = [list(rng.choice(n, 4, replace=False)) for _ in range(TRIALS)]
-    found: list[tuple[int, float, Bool]] = []
+    first: dict[bytes, tuple[float, Bool]] = {}  # by who agrees: the cost, and the mask
     for sample in samples:
         try:
             h = homography_from_points(p[sample])
@@ -154,11 +155,14 @@ def _consensus(p: F8, sd_px: float, sd_m: float, seed: int) -> tuple[Bool, bool]
             continue
         z = _standardised(h, p, sd_px, sd_m)
         agree = z < OUTLIER_SDS
-        if agree.sum() > 4:  # refit: a sample of four noisy points extrapolates badly
-            h = _refined(homography_from_points(p[agree]), p[agree], sd_px, sd_m)
-            z = _standardised(h, p, sd_px, sd_m)
-            agree = z < OUTLIER_SDS
         cost = float(np.sum(np.minimum(z, OUTLIER_SDS) ** 2))
+        if agree.sum() >= 4 and cost < first.get(agree.tobytes(), (np.inf, agree))[0]:
+            first[agree.tobytes()] = (cost, agree)
+    found: list[tuple[int, float, Bool]] = []
+    for cost, agree in sorted(first.values(), key=lambda f: f[0])[:REFITTED]:
+        if agree.sum() > 4:  # refit: a sample of four noisy points extrapolates badly
+            z = _standardised(homography_of(p[agree], sd_px, sd_m), p, sd_px, sd_m)
+            agree, cost = z < OUTLIER_SDS, float(np.sum(np.minimum(z, OUTLIER_SDS) ** 2))
         if agree.sum() >= 4:
             found.append((int(agree.sum()), cost, agree))
     if not found:

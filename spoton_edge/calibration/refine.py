@@ -174,7 +174,7 @@ def _solve(sightings: Sightings, cameras: int, sd: float, *, shoe: float | None,
         gauge[parameter, [6 * c + parameter for c in range(cameras) if present[c]]] = 1e4
     known = np.diag(prior_sd**-2) + gauge.T @ gauge
     weight = np.ones(n)
-    solution = np.zeros(size)
+    solution: F8 = np.zeros(size)
     for _ in range(STEPS):
         total = np.bincount(group, weight)[group]
         mean_rows = np.zeros((group.max() + 1, 2, size))

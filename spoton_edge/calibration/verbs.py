@@ -35,7 +35,7 @@ recording: spoton-edge watch --json > FILE.
 """
 _REFINE = """\
 Measures what people seen by two cameras at once (or floor marks) say of each camera's floor: a 2x2 and a shift for
-each, so that the cameras agree. A box ends at the nearer shoe: this is allowed for, and not taken for an error of the floor.
+each, so that the cameras agree. A box ends at the nearer shoe: that is allowed for, and not taken for an error.
 Without --out it only shows what it would do. --frames fits on some and tests on the rest.
 
   spoton-edge calibrate refine site.yaml --detections boxes/ --frames 0:600 --out site.refined.yaml

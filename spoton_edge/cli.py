@@ -199,7 +199,9 @@ def _endpoint(options: argparse.Namespace) -> str:
 
 
 def _calibrate(verbs: Any) -> None:
-    _part("calibration.verbs", "calibrate").add_verbs(verbs)
+    from spoton_edge.calibration.verbs import add_verbs
+
+    add_verbs(verbs)
 
 
 def _part(module: str, extra: str) -> Any:

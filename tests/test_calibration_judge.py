@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from spoton_edge import config
+from spoton_edge.assembly import build_planes
 from spoton_edge.calibration.agreement import footprint, judge_pairs, shared_floor_m2
 from spoton_edge.calibration.judge import judge_camera, judge_person_height, judge_site
 from spoton_edge.calibration.observations import mark_sightings
@@ -253,15 +254,11 @@ def test_cameras_that_put_marks_two_metres_apart_are_refused_as_a_pair():
 
 
 def test_the_daemon_names_the_camera_it_refuses_and_runs_the_others(caplog):
-    from spoton_edge.capture import Format
-    from spoton_edge.service import build_planes
-
     p = points()
     p[:, 2] *= -1
     good, mirrored = of(points()), of(p)
-    formats = [Format(SIZE, 10.0, None)] * 3
     with caplog.at_level(logging.WARNING):
-        planes = build_planes(site(good, mirrored, None), formats)
+        planes = build_planes(site(good, mirrored, None), [SIZE] * 3)
     assert [plane is not None for plane in planes] == [True, False, False]
     errors = [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR]
     assert len(errors) == 1

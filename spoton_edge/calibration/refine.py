@@ -183,7 +183,7 @@ def _solve(sightings: Sightings, cameras: int, sd: float, *, shoe: float | None,
         a = (rows - mean_rows[group] / total[:, None, None]) * np.sqrt(weight)[:, None, None] / sd
         y = (base - mean_base[group] / total[:, None]) * np.sqrt(weight)[:, None] / sd
         flat = a.reshape(-1, size)
-        solution = np.linalg.solve(flat.T @ flat + known, -flat.T @ y.ravel())
+        solution = np.asarray(np.linalg.solve(flat.T @ flat + known, -flat.T @ y.ravel()))
         error = np.linalg.norm((a @ solution + y) * sd / np.sqrt(weight)[:, None], axis=1)
         weight = 1.0 / (1.0 + (error / (2 * sd)) ** 2)
     maps = np.tile(np.eye(3), (cameras, 1, 1))

@@ -21,6 +21,7 @@ def still(camera: config.Camera, folder: Path | None = None) -> U8:
     """
     if folder is not None:
         return _from_folder(camera.name, folder)
+    from spoton_edge.capture.cut import Cutter
     from spoton_edge.capture.video import Video
 
     source = Source(
@@ -34,7 +35,7 @@ def still(camera: config.Camera, folder: Path | None = None) -> U8:
     with Video(source, SILENCE_S) as video:
         for picture in video.pictures():
             if picture is not None:
-                return np.array(video.image(picture, camera.crop))
+                return np.array(video.image(picture, Cutter(source).cut(picture.size)))
     raise CameraError(f"camera {camera.name}: its source gives no picture")
 
 

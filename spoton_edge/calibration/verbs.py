@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-from spoton_edge.calibration.commands import check, draw, fit, refine
-from spoton_edge.calibration.importing import import_site
 
 GATE_M = 1.0
 
@@ -56,7 +54,13 @@ def add_verbs(verbs: Any) -> None:
     calibrate = verbs.add_parser("calibrate", help=text, description=text + ".")
     inner = calibrate.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    verb = _verb(inner, "fit", fit, "Fit a camera's floor to points and say how far it can be trusted", _FIT)
+    verb = _verb(
+        inner,
+        "fit",
+        _later("commands", "fit"),
+        "Fit a camera's floor to points and say how far it can be trusted",
+        _FIT,
+    )
     verb.add_argument("points", type=Path, metavar="POINTS.csv", help="lines of u, v, x, y")
     verb.add_argument("--image-size", type=int, nargs=2, metavar=("W", "H"), required=True, help="of the picture")
     verb.add_argument(
@@ -66,12 +70,24 @@ def add_verbs(verbs: Any) -> None:
     verb.add_argument("--out", type=Path, metavar="FILE.yaml", help="write the camera's `ground` here")
     _json_option(verb)
 
-    verb = _verb(inner, "check", check, "Judge each camera's calibration and how well cameras agree", _CHECK + _BOXES)
+    verb = _verb(
+        inner,
+        "check",
+        _later("commands", "check"),
+        "Judge each camera's calibration and how well cameras agree",
+        _CHECK + _BOXES,
+    )
     _site_options(verb)
     verb.add_argument("--no-sources", action="store_true", help="do not open the cameras to see their pictures' sizes")
     _json_option(verb)
 
-    verb = _verb(inner, "refine", refine, "Correct calibrations by what several cameras see at once", _REFINE + _BOXES)
+    verb = _verb(
+        inner,
+        "refine",
+        _later("commands", "refine"),
+        "Correct calibrations by what several cameras see at once",
+        _REFINE + _BOXES,
+    )
     _site_options(verb)
     verb.add_argument("--frames", type=_span, metavar="A:B", help="fit on frames A to B-1, test on the others")
     verb.add_argument("--no-clocks", action="store_true", help="do not measure clock offsets")
@@ -79,7 +95,11 @@ def add_verbs(verbs: Any) -> None:
     _json_option(verb)
 
     verb = _verb(
-        inner, "draw", draw, "Draw the floor's grid into each camera's picture, and the site from above", _BOXES
+        inner,
+        "draw",
+        _later("commands", "draw"),
+        "Draw the floor's grid into each camera's picture, and the site from above",
+        _BOXES,
     )
     _site_options(verb)
     verb.add_argument("--pictures", type=Path, metavar="DIR", help="NAME.png or NAME.jpg; default: from the sources")
@@ -87,7 +107,13 @@ def add_verbs(verbs: Any) -> None:
         "--out", type=Path, default=Path("calibration-pictures"), metavar="DIR", help="default: %(default)s"
     )
 
-    verb = _verb(inner, "import", import_site, "Read calibrations of other programs into a site file", _IMPORT)
+    verb = _verb(
+        inner,
+        "import",
+        _later("importing", "import_site"),
+        "Read calibrations of other programs into a site file",
+        _IMPORT,
+    )
     verb.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="files or folders")
     verb.add_argument("--pixels-per-metre", type=float, metavar="N", help="where floor places are pixels of a picture")
     verb.add_argument("--image-size", type=int, nargs=2, metavar=("W", "H"), help="of the cameras' pictures")
@@ -110,6 +136,16 @@ def _verb(
     )
     verb.set_defaults(run=run)
     return verb
+
+
+def _later(module: str, name: str) -> Callable[[argparse.Namespace], int]:
+    """The command, imported when it is given: other commands do not wait for it."""
+
+    def run(options: argparse.Namespace) -> int:
+        code: int = getattr(importlib.import_module(f"spoton_edge.calibration.{module}"), name)(options)
+        return code
+
+    return run
 
 
 def _site_options(verb: argparse.ArgumentParser) -> None:

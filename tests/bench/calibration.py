@@ -105,11 +105,8 @@ def laboratory(folder: Path) -> None:
     print(f"UFES, floor crosses around the views' mean: "
           f"{100 * report('check', site, '--no-sources', '--marks', marks)['marks_rms_m']:.1f} cm rms")  # fmt: skip
     causes = report("check", site, "--no-sources", "--detections", boxes)["people_rms_m"]
-    print(
-        "UFES, boxes' feet around the views' mean: "
-        + ", ".join(f"{k} {100 * v:.1f}" for k, v in causes.items())
-        + " cm rms"
-    )
+    shares = ", ".join(f"{name} {100 * value:.1f}" for name, value in causes.items())
+    print(f"UFES, boxes' feet around the views' mean: {shares} cm rms")
     result = report("refine", site, "--detections", boxes, "--frames", "0:135", "--out", out)
     print(f"UFES, refined on frames < 135: view to mean on the others {100 * result['tested_before_m']:.1f} -> "
           f"{100 * result['tested_after_m']:.1f} cm rms; feet {100 * result['foot_m']:.0f} cm towards the camera")  # fmt: skip
@@ -120,20 +117,15 @@ def laboratory(folder: Path) -> None:
         ("refined, with the daemon's shoe", out, shoe),
     ):
         single, fused = ufes.errors(DATA, planes(path), shoe_m=allowance)
-        print(
-            f"UFES, frames >= 135 against hand-read places, {name}: one view {100 * single:.1f}, mean of views {100 * fused:.1f} cm rms"
-        )
+        print(f"UFES, frames >= 135 against hand-read places, {name}:")
+        print(f"    one view {100 * single:.1f}, mean of views {100 * fused:.1f} cm rms")
 
 
 def main() -> None:
     """Print the figures; each set that is absent is named."""
     with tempfile.TemporaryDirectory() as folder:
-        for run, needs in (
-            (pets, "pets09_s2l1_view1"),
-            (multiviewx, "multiviewx_sample"),
-            (cmc, "cmc"),
-            (laboratory, "ufes4cam"),
-        ):
+        sets = {"pets09_s2l1_view1": pets, "multiviewx_sample": multiviewx, "cmc": cmc, "ufes4cam": laboratory}
+        for needs, run in sets.items():
             if (DATA / needs).is_dir():
                 run(Path(folder))
             else:

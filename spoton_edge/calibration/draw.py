@@ -127,7 +127,7 @@ def _grid(axes: Any, plane: GroundPlane) -> None:
             line[:, axis] = value
             line[:, 1 - axis] = np.linspace(low[1 - axis], high[1 - axis], 400)
             uv = plane.to_image(line)
-            seen = sees(plane, line, margin_px=50)
+            seen = sees(plane, line, reach=TRUSTED_SD_M, margin_px=50)
             if not seen.any():
                 continue
             bold = value % 5 == 0

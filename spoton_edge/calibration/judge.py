@@ -105,6 +105,10 @@ def judge_camera(
     try:
         plane = ground_plane(ground, picture, region)
         fit = None if ground.points is None else fit_homography(straight_points(ground))
+        if fit is not None and fit.outliers and not fit.ambiguous and ground.points is not None:
+            # It is refused for them, but shown without: so that they, and not their neighbours, stand out.
+            agreed = tuple(p for p, good in zip(ground.points, fit.inlier, strict=True) if good)
+            plane = ground_plane(ground.model_copy(update={"points": agreed}), picture, region)
     except (PlaneError, ValueError) as error:
         return CameraVerdict(name, "refuse", (str(error),))
     verdict = CameraVerdict(name, "good", plane=plane, fit=fit, figures=_figures(plane, fit))

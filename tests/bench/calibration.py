@@ -108,8 +108,9 @@ def laboratory(folder: Path) -> None:
     shares = ", ".join(f"{name} {100 * value:.1f}" for name, value in causes.items())
     print(f"UFES, boxes' feet around the views' mean: {shares} cm rms")
     result = report("refine", site, "--detections", boxes, "--frames", "0:135", "--out", out)
-    print(f"UFES, refined on frames < 135: view to mean on the others {100 * result['tested_before_m']:.1f} -> "
-          f"{100 * result['tested_after_m']:.1f} cm rms; feet {100 * result['foot_m']:.0f} cm towards the camera")  # fmt: skip
+    before, after, foot = (100 * result[key] for key in ("tested_before_m", "tested_after_m", "foot_m"))
+    print(f"UFES, refined on frames < 135: view to mean on the others {before:.1f} -> {after:.1f} cm rms")
+    print(f"UFES, feet lie {foot:.0f} cm towards the camera")
     shoe = FootModel().shoe_m
     for name, path, allowance in (
         ("as imported, bare foot points", site, 0.0),

@@ -6,9 +6,10 @@
 from libc.math cimport NAN, fabs, isfinite, sqrt
 
 # A camera's row in the table: 9 of image -> floor, 12 of world -> image, the picture's size, whether
-# there is a plane, and how many times the usual doubt there is in heights (0: they cannot be read), how tall
-# people look through this calibration (m), and how many of them were measured.
-COLUMNS = 27
+# there is a plane, how many times the usual doubt there is in heights (0: they cannot be read), how tall people
+# look through this calibration (m), how many of them were measured, and 13 of the lens (`lens.Lens.row`; focal
+# length 0: it bends nothing).
+COLUMNS = 40
 # What `model` holds, see ground_plane.FootModel.
 MODEL = 10
 
@@ -20,7 +21,8 @@ cdef enum:
     _HAS_VERTICAL = 24
     _PEOPLE_M = 25
     _PEOPLE_SEEN = 26
-    _COLUMNS = 27
+    _LENS = 27
+    _COLUMNS = 40
 
 cdef enum:
     SD_U
@@ -89,6 +91,70 @@ cdef double height_of(const double *p, double x, double y, double v) noexcept no
     """How far above the floor point (x, y) the picture's row v is, in m; NaN where rows do not tell."""
     cdef double below = p[6] - v * p[10]
     return (v * (p[8] * x + p[9] * y + p[11]) - (p[4] * x + p[5] * y + p[7])) / below if fabs(below) > 1e-12 else NAN
+
+
+cdef bint bend(const double *lens, double x, double y, double *out, double *j) noexcept nogil:
+    """Normalised straight point -> bent, with the Jacobian j = dx/dx, dx/dy = dy/dx, dy/dy; see lens.py."""
+    cdef double r2 = x * x + y * y
+    cdef double over = 1 + r2 * (lens[4] + r2 * (lens[5] + r2 * lens[8]))
+    cdef double under = 1 + r2 * (lens[9] + r2 * (lens[10] + r2 * lens[11]))
+    cdef double radial = over / under
+    cdef double slope = (
+        lens[4] + r2 * (2 * lens[5] + 3 * r2 * lens[8])
+        - radial * (lens[9] + r2 * (2 * lens[10] + 3 * r2 * lens[11]))
+    ) / under
+    out[0] = x * radial + 2 * lens[6] * x * y + lens[7] * (r2 + 2 * x * x)
+    out[1] = y * radial + lens[6] * (r2 + 2 * y * y) + 2 * lens[7] * x * y
+    j[0] = radial + 2 * x * x * slope + 2 * lens[6] * y + 6 * lens[7] * x
+    j[1] = 2 * x * y * slope + 2 * lens[6] * x + 2 * lens[7] * y
+    j[2] = radial + 2 * y * y * slope + 6 * lens[6] * y + 2 * lens[7] * x
+    return r2 <= lens[12] * lens[12]
+
+
+cdef bint straighten(const double *lens, double *u, double *v) noexcept nogil:
+    """A pixel of the picture to the straight one, in place, by Newton's method; False where the lens sees nothing."""
+    cdef double x, y, seen_x, seen_y, ex, ey, det
+    cdef double bent[2]
+    cdef double j[3]
+    cdef int step
+    if lens[0] == 0:
+        return True
+    x = seen_x = (u[0] - lens[2]) / lens[0]
+    y = seen_y = (v[0] - lens[3]) / lens[1]
+    for step in range(12):
+        bend(lens, x, y, bent, j)
+        ex = bent[0] - seen_x
+        ey = bent[1] - seen_y
+        if fabs(ex) + fabs(ey) < 1e-12:
+            break
+        det = j[0] * j[2] - j[1] * j[1]
+        x -= (j[2] * ex - j[1] * ey) / det
+        y -= (j[0] * ey - j[1] * ex) / det
+    if not bend(lens, x, y, bent, j) or not fabs(bent[0] - seen_x) + fabs(bent[1] - seen_y) < 1e-9:
+        return False
+    u[0] = x * lens[0] + lens[2]
+    v[0] = y * lens[1] + lens[3]
+    return True
+
+
+cdef bint seen_at(const double *plane, double x, double y, double *u, double *v) noexcept nogil:
+    """The pixel of the picture in which a place of the floor is seen; False behind the camera or beyond the lens."""
+    cdef const double *p = plane + _P
+    cdef const double *lens = plane + _LENS
+    cdef double w = p[8] * x + p[9] * y + p[11]
+    cdef double bent[2]
+    cdef double j[3]
+    if w <= 0:
+        return False
+    u[0] = (p[0] * x + p[1] * y + p[3]) / w
+    v[0] = (p[4] * x + p[5] * y + p[7]) / w
+    if lens[0] == 0:
+        return True
+    if not bend(lens, (u[0] - lens[2]) / lens[0], (v[0] - lens[3]) / lens[1], bent, j):
+        return False
+    u[0] = bent[0] * lens[0] + lens[2]
+    v[0] = bent[1] * lens[1] + lens[3]
+    return True
 
 
 cdef bint inside(const double *polygon, Py_ssize_t corners, double u, double v) noexcept nogil:
@@ -183,6 +249,7 @@ cdef void place(
     cdef double u = 0.5 * (xyxy[i, 0] + xyxy[i, 2])
     cdef double v = xyxy[i, 3]
     cdef double box_height = xyxy[i, 3] - xyxy[i, 1]
+    cdef double head_u = u, head_v = xyxy[i, 1]
     cdef double edge = model[EDGE] * plane[_HEIGHT]
     cdef double sd_v = model[SD_V_SEEN]
     cdef double su, sv, length, doubt, tall, xx, xy_, yy, jx, jy, hx, hy, x1, y1, a, b, d, det
@@ -202,6 +269,10 @@ cdef void place(
     elif foot_covered(xyxy, camera, i) > model[COVER]:
         foot[0] = COVERED
         sd_v = model[SD_V_COVERED]
+    # What is left is geometry, and that is done in straight pixels.
+    if not straighten(plane + _LENS, &u, &v) or not straighten(plane + _LENS, &head_u, &head_v):
+        foot[0] = UNPLACED
+        return
     p = floor_point(plane, u, v)
     if not p.valid:
         foot[0] = UNPLACED
@@ -219,8 +290,8 @@ cdef void place(
     # Feet that are not seen: the head, at the height of people, says where they are. Both say something: weigh them.
     if foot[0] != SEEN and plane[_HAS_VERTICAL] != 0 and xyxy[i, 1] > edge:
         doubt = model[SD_HEIGHT_M] * (plane[_HAS_VERTICAL] if plane[_PEOPLE_SEEN] < 100 else 1.0)
-        if point_at_height(plane + _P, u, xyxy[i, 1], plane[_PEOPLE_M], &hx, &hy) and point_at_height(
-            plane + _P, u, xyxy[i, 1], plane[_PEOPLE_M] + doubt, &x1, &y1
+        if point_at_height(plane + _P, head_u, head_v, plane[_PEOPLE_M], &hx, &hy) and point_at_height(
+            plane + _P, head_u, head_v, plane[_PEOPLE_M] + doubt, &x1, &y1
         ):
             jx = x1 - hx
             jy = y1 - hy
@@ -230,7 +301,7 @@ cdef void place(
             d = su * su * p.ju[1] * p.ju[1] + jy * jy + 1e-9
             fuse(&p.x, &p.y, &xx, &xy_, &yy, hx, hy, a, b, d)
     if foot[0] == SEEN and plane[_HAS_VERTICAL] != 0 and xyxy[i, 1] > edge:
-        tall = height_of(plane + _P, p.x, p.y, xyxy[i, 1])
+        tall = height_of(plane + _P, p.x, p.y, head_v)
         # How tall people look is learned: the calibration's vertical is a guess, and so is the detector's idea of a head.
         if 1.0 < tall < 2.5:
             plane[_PEOPLE_SEEN] += 1
@@ -285,8 +356,7 @@ def expected(
     box (T, 4) of that camera before the foot.
     """
     cdef Py_ssize_t i, c, k, rows = camera.shape[0]
-    cdef double w, u, v
-    cdef const double *p
+    cdef double u = 0, v = 0
     if sees.shape[0] != xy.shape[0] or sees.shape[1] != table.shape[0] or xyxy.shape[0] != rows:
         raise ValueError("sees must be (M, C), xyxy (T, 4) with one camera each")
     if xy.shape[1] != 2 or xyxy.shape[1] != 4 or table.shape[1] != _COLUMNS or offsets.shape[0] != table.shape[0] + 1:
@@ -297,12 +367,8 @@ def expected(
                 sees[i, c] = 0
                 if table[c, _HAS_PLANE] == 0 or not isfinite(xy[i, 0] + xy[i, 1]):
                     continue
-                p = &table[c, _P]
-                w = p[8] * xy[i, 0] + p[9] * xy[i, 1] + p[11]
-                if w <= 0:
+                if not seen_at(&table[c, 0], xy[i, 0], xy[i, 1], &u, &v):
                     continue
-                u = (p[0] * xy[i, 0] + p[1] * xy[i, 1] + p[3]) / w
-                v = (p[4] * xy[i, 0] + p[5] * xy[i, 1] + p[7]) / w
                 if fabs(u / table[c, _WIDTH] - 0.5) > 0.5 - margin or fabs(v / table[c, _HEIGHT] - 0.5) > 0.5 - margin:
                     continue
                 sees[i, c] = inside(
@@ -312,10 +378,8 @@ def expected(
                 c = camera[k]
                 if not 0 <= c < table.shape[0] or sees[i, c] == 0:
                     continue
-                p = &table[c, _P]
-                w = p[8] * xy[i, 0] + p[9] * xy[i, 1] + p[11]
-                u = (p[0] * xy[i, 0] + p[1] * xy[i, 1] + p[3]) / w
-                v = (p[4] * xy[i, 0] + p[5] * xy[i, 1] + p[7]) / w
+                if not seen_at(&table[c, 0], xy[i, 0], xy[i, 1], &u, &v):
+                    continue
                 # A box that ends at the foot is somebody in this place, not somebody before it.
                 if xyxy[k, 0] <= u <= xyxy[k, 2] and xyxy[k, 1] <= v <= xyxy[k, 3] - 0.1 * (xyxy[k, 3] - xyxy[k, 1]):
                     sees[i, c] = 0

@@ -5,13 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
-import numpy as np
-
 from spoton_edge import config, models
 from spoton_edge.association import Associator
-from spoton_edge.errors import ConfigError
+from spoton_edge.calibration.judge import judge_site
 from spoton_edge.gallery import Appearance
-from spoton_edge.ground_plane import GroundPlane, homography_from_points, homography_from_projection
+from spoton_edge.ground_plane import GroundPlane
 from spoton_edge.handoff import Link
 from spoton_edge.tracker import Tracker
 
@@ -35,24 +33,28 @@ def build_tracker(site: config.Site, rates_hz: Sequence[float]) -> Tracker:
     )
 
 
-def build_plane(index: int, camera: config.Camera, picture: tuple[int, int] | None) -> GroundPlane | None:
-    """A camera's ground plane; None where it is not calibrated. picture: width, height in px, where they are known."""
-    ground = camera.ground
-    if ground is None:
-        log.warning("camera %s has no calibration: its people are tracked but have no place", camera.name)
-        return None
-    size = ground.image_size or picture
-    if size is None:
-        raise ConfigError(
-            [f"cameras[{index}].ground.image_size: is needed for a live source; give [width, height] of its picture"]
-        )
-    if ground.points is not None:
-        homography = homography_from_points(ground.points)
-    elif ground.projection is not None:
-        homography = homography_from_projection(ground.projection)
-    else:
-        homography = np.asarray(ground.homography, np.float64)
-    return GroundPlane(homography, size, camera.region, projection=ground.projection)
+def build_planes(site: config.Site, pictures: Sequence[tuple[int, int] | None]) -> list[GroundPlane | None]:
+    """Each camera's ground plane; None where it is not calibrated, or its calibration cannot be trusted.
+
+    pictures: width, height in px of what each camera sends, where they are known. A wrong place is worse than none: it
+    takes identities with it. So a refused camera is named, and runs without places beside the others.
+    """
+    known = {camera.name: size for camera, size in zip(site.cameras, pictures, strict=True) if size is not None}
+    planes: list[GroundPlane | None] = []
+    for verdict in judge_site(site, known):
+        if not verdict.calibrated:
+            log.warning("camera %s has no calibration: its people are tracked but have no place", verdict.camera)
+        elif verdict.grade == "refuse":
+            log.error(
+                "camera %s: calibration refused: %s; its people are tracked but have no place",
+                verdict.camera,
+                "; ".join(verdict.reasons),
+            )
+        else:
+            for reason in verdict.reasons:
+                log.warning("camera %s: calibration: %s", verdict.camera, reason)
+        planes.append(None if verdict.grade == "refuse" else verdict.plane)
+    return planes
 
 
 def build_associator(

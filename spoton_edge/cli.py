@@ -116,6 +116,8 @@ def parser() -> argparse.ArgumentParser:
     where.add_argument("name", help="a name of `spoton-edge models list`")
     _cache(where)
 
+    _calibrate(verbs)
+
     watch = _verb(verbs, "watch", _watch, "Show the people on a site as they are published", MESSAGES)
     watch.add_argument("endpoint", nargs="?", default=DEFAULT_ENDPOINT, help="default: %(default)s")
     watch.add_argument("--json", action="store_true", help="one message a line instead of the table; a recording")
@@ -194,6 +196,12 @@ def _endpoint(options: argparse.Namespace) -> str:
     from spoton_edge import control
 
     return str(options.control or control.find(options.site))
+
+
+def _calibrate(verbs: Any) -> None:
+    from spoton_edge.calibration.verbs import add_verbs
+
+    add_verbs(verbs)
 
 
 def _part(module: str, extra: str) -> Any:

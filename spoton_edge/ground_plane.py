@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from spoton_edge._ext import ground
+from spoton_edge.lens import COLUMNS as LENS_COLUMNS
+from spoton_edge.lens import Lens
 from spoton_edge.types import F4, F8, I2, Bool, Tracklets
 
 BIAS_RATE = 0.005  # per foot point: a camera is known after a few hundred
@@ -48,6 +50,7 @@ class GroundPlane:
         region: ArrayLike | None = None,
         *,
         projection: ArrayLike | None = None,
+        lens: Lens | None = None,
     ) -> None:
         """
         homography  (3, 3) pixel (u, v, 1) -> metres (x, y, 1), any scale
@@ -55,12 +58,15 @@ class GroundPlane:
         region      (n, 2) corners in pixels; only feet inside count
         projection  (3, 4) world (x, y, z, 1) -> pixel where it is known; otherwise the vertical is taken from the
                     homography, for a lens whose axis is the picture's middle
+        lens        what bends the picture: homography and projection are of straight pixels then; regions, boxes and
+                    `to_ground` are always of the picture's own
         """
         self.homography = np.array(homography, np.float64)
         if self.homography.shape != (3, 3) or not np.isfinite(self.homography).all():
             raise ValueError("a homography is 3 x 3 finite numbers")
         if abs(np.linalg.det(self.homography / np.abs(self.homography).max())) < 1e-14:
             raise ValueError("the homography cannot be inverted")
+        self.lens = lens
         self.image_size = (int(image_size[0]), int(image_size[1]))
         self.region = np.zeros((0, 2)) if region is None else np.ascontiguousarray(region, np.float64).reshape(-1, 2)
         if len(self.region) in (1, 2):
@@ -79,6 +85,7 @@ class GroundPlane:
     def to_ground(self, pixels: ArrayLike) -> F8:
         """(n, 2) pixels -> (n, 2) m; NaN on and above the horizon."""
         uv = np.asarray(pixels, np.float64).reshape(-1, 2)
+        uv = uv if self.lens is None else self.lens.straighten(uv)
         p = np.column_stack([uv, np.ones(len(uv))]) @ self.homography.T
         return np.where(p[:, 2:] > 1e-12, p[:, :2] / np.where(p[:, 2:] > 1e-12, p[:, 2:], 1.0), np.nan)
 
@@ -86,7 +93,8 @@ class GroundPlane:
         """(n, 2) m on the floor -> (n, 2) pixels; NaN behind the camera."""
         points = np.asarray(xy, np.float64).reshape(-1, 2)
         p = np.column_stack([points, np.ones(len(points))]) @ np.linalg.inv(self.homography).T
-        return np.where(p[:, 2:] > 0, p[:, :2] / np.where(p[:, 2:] > 0, p[:, 2:], 1.0), np.nan)
+        uv = np.where(p[:, 2:] > 0, p[:, :2] / np.where(p[:, 2:] > 0, p[:, 2:], 1.0), np.nan)
+        return uv if self.lens is None else self.lens.bend(uv)
 
     def _with_vertical(self, projection: F8 | None) -> F8:
         """The (3, 4) projection whose floor is the homography's; NaN in the third column where it cannot be known."""
@@ -94,6 +102,9 @@ class GroundPlane:
         if projection is not None:
             scale = float(np.sum(projection[:, [0, 1, 3]] * floor) / np.sum(projection[:, [0, 1, 3]] ** 2))
             vertical = projection[:, 2] * scale
+            solid = np.column_stack([floor[:, :2], vertical])
+            if np.linalg.cond(solid) < 1e12:  # a floor with y down has z down: people stand on the camera's side
+                vertical = vertical * (np.sign(-np.linalg.solve(solid, floor[:, 2])[2]) or 1.0)
         else:
             vertical = _vertical(floor, self.image_size)
         return np.column_stack([floor[:, :2], vertical, floor[:, 2]])
@@ -105,17 +116,24 @@ class GroundPlane:
         width, height = self.image_size
         picture = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float64)
         corners = self.region if len(self.region) else picture
+        if self.lens is not None:  # straight edges are bent ones: follow them
+            sides = zip(corners, np.roll(corners, -1, axis=0), strict=True)
+            corners = self.lens.straighten(np.concatenate([np.linspace(a, b, 16, endpoint=False) for a, b in sides]))
+            corners = corners[np.isfinite(corners).all(axis=1)]
         # w is positive where feet are seen.
         h = self.homography * np.sign(self.homography[2] @ (width / 2, height, 1.0))
         nearest_w = np.cbrt(abs(np.linalg.det(h)) / coarsest_m**2)
-        return self.to_ground(clip_polygon(corners, h[2] - (0, 0, nearest_w)))
+        seen = clip_polygon(corners, h[2] - (0, 0, nearest_w))
+        floor = np.column_stack([seen, np.ones(len(seen))]) @ h.T
+        return np.asarray(floor[:, :2] / floor[:, 2:])
 
     def row(self) -> F8:
         """The camera's row of the table that `ext/ground.pyx` reads."""
         # A vertical guessed from the homography is off by as much as people differ in height, or more.
         height_doubt = (1.0 if self.projection_known else 2.5) if self.has_vertical else 0.0
         flags = [*self.image_size, 1.0, height_doubt, 0.0, 0.0]
-        return np.concatenate([self.homography.ravel(), np.nan_to_num(self.projection).ravel(), flags])
+        lens = np.zeros(LENS_COLUMNS) if self.lens is None else self.lens.row()
+        return np.concatenate([self.homography.ravel(), np.nan_to_num(self.projection).ravel(), flags, lens])
 
 
 class Site:

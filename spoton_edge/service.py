@@ -20,7 +20,7 @@ import numpy as np
 from pydantic import BaseModel
 
 from spoton_edge import config, explain, keys, models
-from spoton_edge.assembly import build_associator, build_plane, build_tracker, statistics_of
+from spoton_edge.assembly import build_associator, build_planes, build_tracker, statistics_of
 from spoton_edge.capture import Capture, Source
 from spoton_edge.control import FOLDER, ControlServer, Handler
 from spoton_edge.description import describe
@@ -260,7 +260,7 @@ def build_pipeline(site: config.Site, capture: Capture, cache: Path, next_id: Ca
     """Everything after the batch. The capture must be open, because its frames' sizes and rates are needed; next_id:
     gives ids that were never given before."""
     formats = capture.formats()
-    planes = [build_plane(index, camera, formats[index].size) for index, camera in enumerate(site.cameras)]
+    planes = build_planes(site, [frames.size for frames in formats])
     appearance = build_appearance(site, cache)
     encoder = Encoder(
         site.site,

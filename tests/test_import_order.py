@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "spoton_edge"
 # Modules of a level may import modules of lower levels, and of their own only where `TOGETHER` says so.
 LEVELS: list[set[str]] = [
     {"spoton_edge", "errors", "types", "_ext"},
-    {"client", "feed", "messages", "tables"},
+    {"client", "feed", "lens", "messages", "tables"},
     {
         "codecs",
         "config",
@@ -56,6 +56,7 @@ LEVELS: list[set[str]] = [
         "twins",
     },
     {"explain", "recorder"},
+    {"calibration"},
     {"pipeline"},
     {"assembly", "description"},
     {"evaluation", "play", "record", "replay", "service", "watch"},
@@ -88,10 +89,13 @@ TOGETHER = [
 
 HEAVY = {
     "av": {"capture"},
-    "cv2": {"embedder", "evaluation"},
-    "matplotlib": {"demo_map", "evaluation"},
+    "cv2": {"calibration", "embedder", "evaluation"},
+    "h5py": {"calibration"},
+    "matplotlib": {"calibration", "demo_map", "evaluation"},
     "onnx": {"graph_surgery"},
     "onnxruntime": {"engine"},
+    "ruamel": {"calibration"},
+    "scipy": {"calibration", "evaluation"},
     "yaml": {"config"},
     "zmq": {"client", "control", "door", "endpoints", "keys", "play", "publisher"},
 }

@@ -26,18 +26,6 @@ class NotYet(NamedTuple):
 
 
 NOT_YET = (
-    NotYet(
-        "cameras[].ground.camera",
-        lambda value: value is not None,
-        "calibration by lens and pose",
-        "use homography, points or projection",
-    ),
-    NotYet(
-        "cameras[].ground.file",
-        lambda value: value is not None,
-        "calibration files",
-        "use homography, points or projection",
-    ),
     NotYet("publish.preview", lambda value: value not in (None, False, "no", "off"), "pictures", "use false"),
     NotYet(
         "runtime.backend",

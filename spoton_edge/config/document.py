@@ -57,6 +57,7 @@ class Document:
     data: dict[str, Any] = field(default_factory=dict)
     lines: dict[Loc, int] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    included: dict[Loc, Document] = field(default_factory=dict)  # sections that stand in files of their own
 
     def line(self, loc: Loc) -> int:
         """The line of a key, or of the nearest one around it that is in the file."""
@@ -70,13 +71,28 @@ class Document:
         moved = {loc: line for loc, line in self.lines.items() if loc[: len(old)] == old}
         self.lines.update({(*new, *loc[len(old) :]): line for loc, line in moved.items()})
 
+    def include(self, loc: Loc, other: Document) -> None:
+        """Takes another file's data as the section at `loc`; faults in it are told with that file's name and line."""
+        assign(self.data, loc, other.data)
+        self.included[loc] = other
+        self.problems += [Problem((*loc, *p.loc), p.text, p.line) for p in other.problems]
+
     def describe(self, problems: list[Problem]) -> list[str]:
         """One line for each key with a fault, in the order of the file: `FILE:LINE: key.path: what; remedy`."""
         first: dict[tuple[Loc, int | None], Problem] = {}
         for problem in problems:
             first.setdefault((problem.loc, problem.line), problem)
-        placed = sorted(((p.line or self.line(p.loc), n, p) for n, p in enumerate(first.values())), key=lambda x: x[:2])
-        return [printable(f"{self.path}:{line}: {key_path(p.loc)}{p.text}") for line, _, p in placed]
+        placed = sorted((*self._position(p), n, p) for n, p in enumerate(first.values()))
+        return [printable(f"{path}:{line}: {key_path(p.loc)}{p.text}") for _, path, line, _, p in placed]
+
+    def _position(self, problem: Problem) -> tuple[int, str, int]:
+        """Where a fault stands: the line of this file that leads there, the file, the line in that file."""
+        for loc, other in self.included.items():
+            inside = problem.loc[len(loc) :]
+            if problem.loc[: len(loc)] == loc and inside:
+                return self.line(loc), other.path, problem.line or other.line(inside)
+        line = problem.line or self.line(problem.loc)
+        return line, self.path, line
 
 
 def read(path: Path) -> Document:

@@ -65,6 +65,24 @@ def projection_fault(matrix: Sequence[Sequence[float]]) -> str | None:
     return None
 
 
+def lens_matrix_fault(matrix: Sequence[Sequence[float]]) -> str | None:
+    """A 3x3 of focal lengths and principal point, in pixels."""
+    (fx, _, cx), (below, fy, cy), last = matrix
+    if below != 0 or tuple(last) != (0, 0, 1):
+        return "is not of the form [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]; is it transposed?"
+    if fx <= 1 or fy <= 1 or cx < 0 or cy < 0:
+        return "needs focal lengths and principal point in pixels, as in [[1000, 0, 960], [0, 1000, 540], [0, 0, 1]]"
+    return None
+
+
+def rotation_fault(matrix: Sequence[Sequence[float]]) -> str | None:
+    """A 3x3 whose rows are unit vectors at right angles, right-handed."""
+    r = np.asarray(matrix, np.float64)
+    if not np.allclose(r @ r.T, np.eye(3), atol=5e-3):
+        return "is no rotation: its rows are not unit vectors at right angles; check them"
+    return "mirrors the world (its determinant is -1); check its signs" if np.linalg.det(r) < 0 else None
+
+
 def points_fault(points: Sequence[Sequence[float]]) -> str | None:
     """Correspondences (u, v, x, y) fix a homography when four of them are in general position on both sides."""
     if not 4 <= len(points) <= MAX_POINTS:

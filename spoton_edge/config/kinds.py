@@ -78,6 +78,29 @@ Homography = Annotated[
 Projection = Annotated[
     tuple[Row4, Row4, Row4], _faultless(geometry.projection_fault), _entries("1st row, 2nd row, 3rd row")
 ]
+LensMatrix = Annotated[
+    tuple[Row3, Row3, Row3], _faultless(geometry.lens_matrix_fault), _entries("1st row, 2nd row, 3rd row")
+]
+_Matrix3 = Annotated[
+    tuple[Row3, Row3, Row3], _faultless(geometry.rotation_fault), _entries("1st row, 2nd row, 3rd row")
+]
+Rotation = Annotated[
+    Annotated[_Matrix3, Tag("matrix")] | Annotated[Row3, Tag("vector")],
+    Discriminator(lambda value: "matrix" if _is_nested(value) else "vector"),
+]
+
+
+def _is_nested(value: Any) -> bool:
+    return isinstance(value, list | tuple) and any(isinstance(entry, list | tuple) for entry in value)
+
+
+def _distortion_fault(coefficients: tuple[float, ...]) -> str | None:
+    if len(coefficients) in (0, 4, 5, 8):
+        return None
+    return f"needs 4, 5 or 8 entries [k1, k2, p1, p2, k3, k4, k5, k6], has {len(coefficients)}"
+
+
+Distortion = Annotated[tuple[Number, ...], _faultless(_distortion_fault)]
 PointPair = Annotated[tuple[Number, Number, Number, Number], _entries("u, v, x, y")]
 PointPairs = Annotated[tuple[PointPair, ...], _faultless(geometry.points_fault)]
 

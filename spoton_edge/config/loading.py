@@ -15,7 +15,7 @@ from spoton_edge.config.changes import apply_renames, not_yet
 from spoton_edge.config.document import Document, dump, read
 from spoton_edge.config.faults import problems_of
 from spoton_edge.config.kinds import is_path, source_kind
-from spoton_edge.config.places import Loc, Problem, assign, places
+from spoton_edge.config.places import Loc, Problem, assign, lookup, places
 from spoton_edge.config.rules import broken_rules
 from spoton_edge.config.sections import Site
 from spoton_edge.errors import ConfigError
@@ -62,9 +62,10 @@ def without_password(source: str) -> str:
 
 def _examine(path: Path) -> tuple[Site | None, Document, list[Problem]]:
     document = read(path)
-    problems = [*document.problems, *apply_renames(document), *_expand_sources(document.data)]
+    problems = [*apply_renames(document), *_expand_sources(document.data)]
     _resolve_paths(document.data, (Path.cwd() / path).parent)
-    problems += [*not_yet(document.data), *broken_rules(document)]
+    problems += _include_calibrations(document)
+    problems += [*document.problems, *not_yet(document.data), *broken_rules(document)]
     try:
         return Site.model_validate(document.data), document, problems
     except ValidationError as error:
@@ -92,6 +93,28 @@ def _resolve_paths(data: dict[str, Any], folder: Path) -> None:
     for loc, value in _paths(data):
         if "${" not in value:  # a variable that is not set: a fault of its own
             assign(data, loc, str(folder / value))
+
+
+def _include_calibrations(document: Document) -> list[Problem]:
+    """Puts each camera's `ground.file` in its place; an `image_size` beside `file` comes before the file's own."""
+    problems = []
+    for loc, path in places(document.data, "cameras[].ground.file"):
+        section = lookup(document.data, loc[:-1])
+        if not isinstance(path, str) or set(section) - {"file", "image_size"}:
+            continue  # refused with the rest
+        try:
+            other = read(Path(path))
+        except ConfigError as error:
+            hint = "other formats: spoton-edge calibrate import"
+            problems.append(Problem(loc, f"{error.problems[0]} ({hint})"))
+            continue
+        if "file" in other.data:
+            problems.append(Problem(loc, f"{path} names a file again; name that file here"))
+            continue
+        if "image_size" in section:
+            other.data["image_size"] = section["image_size"]
+        document.include(loc[:-1], other)
+    return problems
 
 
 def _missing_files(data: dict[str, Any]) -> Iterator[Problem]:

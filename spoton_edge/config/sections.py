@@ -12,10 +12,12 @@ from spoton_edge.config.kinds import (
     Corner,
     Count,
     Crop,
+    Distortion,
     Endpoint,
     Flag,
     Homography,
     InputSize,
+    LensMatrix,
     Model,
     Name,
     NotNegative,
@@ -25,6 +27,7 @@ from spoton_edge.config.kinds import (
     Positive,
     Preview,
     Projection,
+    Rotation,
     Row3,
     Share,
     Size,
@@ -58,6 +61,22 @@ class FloorMap(Section):
     )
 
 
+class CameraLens(Section):
+    """How a lens bends the picture, in OpenCV's terms."""
+
+    matrix: LensMatrix = Field(description="3x3 [[fx, 0, cx], [0, fy, cy], [0, 0, 1]], pixels")
+    distortion: Distortion = Field(
+        default=(), description="[k1, k2, p1, p2], and k3, and k4, k5, k6; default: a lens that bends nothing"
+    )
+
+
+class CameraPose(CameraLens):
+    """A calibrated camera, in OpenCV's terms: lens and pose; the floor is z = 0."""
+
+    rotation: Rotation = Field(description="3x3, or a rotation vector [rx, ry, rz] in radians: world -> camera")
+    translation: Row3 = Field(description="[x, y, z] metres: the world's origin, seen from the camera")
+
+
 class CameraGround(Section):
     """How a camera's pixels become metres: exactly one of `homography`, `points`, `projection`, `camera`, `file`."""
 
@@ -68,8 +87,14 @@ class CameraGround(Section):
     projection: Projection | None = Field(
         default=None, description="3x4: world metres -> image pixels; the floor is z = 0"
     )
-    camera: dict[str, Any] | None = Field(default=None, description="lens, distortion and pose")
-    file: Text | None = Field(default=None, description="file that holds the calibration, a path beside this file")
+    camera: CameraPose | None = Field(default=None, description="lens, distortion and pose")
+    file: Text | None = Field(
+        default=None,
+        description="YAML file that holds this section's other keys, a path beside this file; `calibrate` writes such",
+    )
+    lens: CameraLens | None = Field(
+        default=None, description="of `homography`, `points` and `projection`: what bends the picture; default: nothing"
+    )
     image_size: Size | None = Field(
         default=None,
         description="[width, height] the calibration was made for, after `crop`; default: the picture's own size",
@@ -81,6 +106,8 @@ class CameraGround(Section):
         given = [name for name in ways if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(f"has {' and '.join(given) or 'no calibration'}; give exactly one of {', '.join(ways)}")
+        if self.lens is not None and self.camera is not None:
+            raise ValueError("has lens and camera; `camera` has its own matrix and distortion, remove `lens`")
         return self
 
 

@@ -21,7 +21,7 @@ from spoton_edge.lens import Lens
 from spoton_edge.types import F4, F8, I2, Bool, Tracklets
 
 BIAS_RATE = 0.005  # per foot point: a camera is known after a few hundred
-HAS_PLANE = 23  # column of the table in ext/ground.pyx
+HAS_PLANE, PEOPLE_M = 23, 25  # columns of the table in ext/ground.pyx
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ class Site:
         for row, plane in zip(self.table, planes, strict=True):
             if plane is not None:
                 row[:] = plane.row()
-                row[-2] = (model or FootModel()).height_m
+                row[PEOPLE_M] = (model or FootModel()).height_m
         self.corners = np.ascontiguousarray(np.concatenate([*regions, np.zeros((0, 2))]))
         self.offsets = np.concatenate([[0], np.cumsum([len(region) for region in regions])]).astype(np.int32)
         self._bias = np.zeros((len(planes), 2))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spoton_edge.ground_plane import (
+from spoton_edge.ground_plane import PEOPLE_M, (
     FootModel,
     GroundPlane,
     Site,
@@ -99,7 +99,7 @@ def test_how_tall_people_look_is_learned() -> None:
         at = rng.uniform(2, 7, 2)
         uv, _ = CAMERA.pixel(np.array([[*at, 0.0], [*at, 1.9]]))
         site.project(tracklets([[uv[0, 0] - 20, uv[1, 1], uv[0, 0] + 20, uv[0, 1]]]))
-    assert site.table[0, -2] > 1.8
+    assert site.table[0, PEOPLE_M] > 1.8
 
 
 def test_feet_outside_of_the_region_or_above_the_horizon_have_no_place() -> None:

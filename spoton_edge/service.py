@@ -19,18 +19,15 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel
 
-from spoton_edge import config, explain, keys, models
+from spoton_edge import config
 from spoton_edge.assembly import build_associator, build_plane, build_tracker, statistics_of
-from spoton_edge.capture import Capture, Source
-from spoton_edge.control import FOLDER, ControlServer, Handler
-from spoton_edge.description import describe
-from spoton_edge.detector import Detector
-from spoton_edge.embedder import Embedder, ReidNetwork, StripeHistogram
-from spoton_edge.engine import load_engine
-from spoton_edge.errors import ExitCode, NotReadyError, PublishError, SpotOnError, StateError, UsageError
-from spoton_edge.ground_plane import Site
-from spoton_edge.ids import Ids
+from spoton_edge.capture import Capture, Format, Source
+from spoton_edge.embedder import Embedder
+from spoton_edge.engine.backends import Backends
+from spoton_edge.errors import ExitCode
+from spoton_edge.ground_plane import GroundPlane, Site
 from spoton_edge.metrics import StageTimer
+from spoton_edge.networks import BuildLog, build_appearance, build_detector
 from spoton_edge.pipeline import STAGES, Pipeline
 from spoton_edge.publisher import Publisher
 from spoton_edge.types import Status, TrackState
@@ -243,7 +240,8 @@ def build_pipeline(site: config.Site, capture: Capture, cache: Path, next_id: Ca
     gives ids that were never given before."""
     formats = capture.formats()
     planes = [build_plane(index, camera, formats[index].size) for index, camera in enumerate(site.cameras)]
-    appearance = build_appearance(site, cache)
+    backends = Backends(site.runtime.backend, cache, threads=site.runtime.threads or 0, progress=BuildLog())
+    appearance = build_appearance(site, cache, backends)
     encoder = Encoder(
         site.site,
         site.box,
@@ -252,7 +250,7 @@ def build_pipeline(site: config.Site, capture: Capture, cache: Path, next_id: Ca
         encoding=site.publish.format,
         boxes=site.publish.boxes,
     )
-    detector = build_detector(site, cache)
+    detector = build_detector(site, cache, backends)
     return Pipeline(
         detector=detector,
         tracker=build_tracker(site, [frames.rate_hz or USUAL_RATE_HZ for frames in formats]),
@@ -272,54 +270,32 @@ def build_pipeline(site: config.Site, capture: Capture, cache: Path, next_id: Ca
     )
 
 
-def build_detector(site: config.Site, cache: Path) -> Detector:
-    """The person detector of `detector.model`, sized for all cameras at once."""
-    manifest = models.manifest_for(site.detector.model, "detector")
-    engine = load_engine(
-        models.resolve(site.detector.model, cache), backend=site.runtime.backend, threads=site.runtime.threads or 0
-    )
-    assert manifest.detector is not None
-    assert manifest.input is not None
-    return Detector(
-        engine,
-        input_size=site.detector.input,
-        min_score=site.detector.min_score,
-        max_iou=manifest.detector.nms_iou,
-        person=manifest.detector.person_class,
-        pad=manifest.input.pad,
-        max_batch=len(site.cameras),
-    )
-
-
-def build_appearance(site: config.Site, cache: Path) -> ReidNetwork | StripeHistogram:
-    """What describes people: the network of `reid.model`, or colour histograms."""
-    name = site.reid.model
-    if name is None:
-        log.info("appearance: colour histograms (no reid.model is set)")
-        return StripeHistogram()
-    manifest = models.manifest_for(name, "reid")
-    log.info("appearance: %s", name)
-    assert manifest.input is not None
-    engine = load_engine(models.resolve(name, cache), backend=site.runtime.backend, threads=site.runtime.threads or 0)
-    return ReidNetwork(
-        engine,
-        input_size=manifest.input.size,
-        mean=manifest.input.mean,
-        std=manifest.input.std,
-        colour=manifest.input.colour,
-        crops_per_batch=site.reid.crops_per_batch,
-    )
-
-
-def build_control(site: config.Site, handlers: Mapping[str, Handler]) -> ControlServer | None:
-    """The control socket; None where the usual one cannot be had and no other is named: then nobody can ask."""
-    if site.runtime.control != "auto":
-        return ControlServer(site.runtime.control, handlers)
-    try:
-        return ControlServer(f"ipc://{FOLDER}/{site.site}.sock", handlers)
-    except PublishError as error:
-        log.warning("no control socket, `spoton-edge status` will not work: %s", error)
-        return None
+def describe(site: config.Site, formats: Sequence[Format], planes: Sequence[GroundPlane | None]) -> SiteDescription:
+    """What subscribers need to draw the site."""
+    floor = site.ground
+    zones: dict[str, dict[str, Polygon]] = {camera.name: {} for camera in site.cameras}
+    sizes = {
+        camera.name: plane.image_size if plane else frames.size
+        for camera, frames, plane in zip(site.cameras, formats, planes, strict=True)
+    }
+    links = []
+    for camera in site.cameras:
+        for handoff in camera.handoff:
+            zone = name_zone(handoff.zone, sizes[camera.name], zones[camera.name])
+            enter = name_zone(handoff.enter, sizes[handoff.to], zones[handoff.to])
+            links.append(LinkDescription(camera.name, handoff.to, handoff.travel_s, zone, enter))
+    cameras = [
+        CameraDescription(
+            camera.name,
+            sizes[camera.name],
+            plane.homography if plane else None,
+            plane.footprint().tolist() if plane else (),
+            zones[camera.name],
+        )
+        for camera, plane in zip(site.cameras, planes, strict=True)
+    ]
+    picture = hashlib.sha256(Path(floor.map).read_bytes()).hexdigest() if floor.map else None
+    return SiteDescription(cameras, links, MapDescription(floor.pixels_per_metre, floor.origin_px, floor.axes, picture))
 
 
 def state_dir(environment: Mapping[str, str] = os.environ) -> Path:

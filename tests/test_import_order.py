@@ -24,6 +24,7 @@ LEVELS: list[set[str]] = [
         "gallery",
         "graph_surgery",
         "ground_plane",
+        "half_precision",
         "handoff",
         "manifests",
         "metrics",
@@ -35,6 +36,7 @@ LEVELS: list[set[str]] = [
         "wire",
     },
     {"engine"},
+    {"decoding"},
     {
         "assignment",
         "association",
@@ -50,7 +52,7 @@ LEVELS: list[set[str]] = [
         "tracklet_book",
     },
     {"pipeline"},
-    {"assembly", "description", "explain"},
+    {"assembly", "engine_check", "explain", "networks"},
     {"evaluation", "play", "replay", "service", "watch"},
     {"demo_map"},
     {"demo"},
@@ -61,7 +63,7 @@ LEVELS: list[set[str]] = [
 TOGETHER = [
     {"client", "feed", "messages"},
     {"codecs", "people", "wire"},
-    {"models", "manifests", "pinned_files", "file_sources", "transfers", "graph_surgery"},
+    {"models", "manifests", "pinned_files", "file_sources", "transfers", "graph_surgery", "half_precision"},
     {"association", "assignment", "belief", "global_track", "life", "tracklet_book"},
     {"door", "endpoints"},
 ]
@@ -70,7 +72,7 @@ HEAVY = {
     "av": {"capture"},
     "cv2": {"embedder", "evaluation"},
     "matplotlib": {"demo_map", "evaluation"},
-    "onnx": {"graph_surgery"},
+    "onnx": {"graph_surgery", "half_precision"},
     "onnxruntime": {"engine"},
     "yaml": {"config"},
     "zmq": {"client", "control", "door", "endpoints", "keys", "play", "publisher"},

@@ -3,7 +3,7 @@
 TensorRT 11 takes the precision from the graph only; TensorRT 10, TensorRT-RTX and ONNX Runtime honour it too. The input
 becomes FP16, outputs stay FP32. Kept in FP32 are the operators that lose people in FP16:
 
-- sums and what divides by them (means, variances, norms, softmax), because squares overflow at 65504 and epsilons vanish;
+- sums and what divides by them (means, variances, norms, softmax): squares overflow at 65504, epsilons vanish;
 - exponentials, logarithms and powers;
 - sampling coordinates (GridSample): FP16 has 11 bits, a tenth of a pixel on a wide map;
 - what follows the last convolution or matrix product, where boxes are put together from grids, strides and offsets.
@@ -32,7 +32,13 @@ ENDS = {"Div", "Reciprocal"}
 PRODUCTS = {"Conv", "ConvTranspose", "Gemm", "MatMul", "Einsum"}
 LAYOUT = {"Reshape", "Transpose", "Unsqueeze", "Squeeze", "Flatten", "Slice", "Concat", "Split", "Identity"}
 # Inputs whose type is FP32 whatever the rest is.
-ALWAYS_FULL = {"Resize": {1, 2}, "Upsample": {1}, "Range": {0, 1, 2}, "QuantizeLinear": {1}, "NonMaxSuppression": {3, 4}}
+ALWAYS_FULL = {
+    "Resize": {1, 2},
+    "Upsample": {1},
+    "Range": {0, 1, 2},
+    "QuantizeLinear": {1},
+    "NonMaxSuppression": {3, 4},
+}
 
 
 def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -123,7 +129,9 @@ class _Casts:
 def _constants_become_initializers(graph: onnx.GraphProto) -> None:
     kept = []
     for node in graph.node:
-        if any(attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for attribute in node.attribute):
+        if any(
+            attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for attribute in node.attribute
+        ):
             raise SurgeryError(f"{node.name or node.op_type}: a graph with branches or loops cannot be made FP16")
         values = [attribute.t for attribute in node.attribute if attribute.name == "value"]
         if node.op_type == "Constant" and values:

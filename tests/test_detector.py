@@ -135,8 +135,8 @@ def test_outputs_of_another_shape_are_refused_in_every_family() -> None:
         DetrDecoder(32, 32, person=3, min_score=0.5).decode(np.zeros((5, 4), np.float32), np.zeros((5, 2), np.float32))
     with pytest.raises(ValueError, match="boxes 5x3"):
         DetrDecoder(32, 32, min_score=0.5).decode(np.zeros((5, 3), np.float32), np.zeros((5, 2), np.float32))
+    rows = np.zeros((5, 6), np.float32)
     with pytest.raises(ValueError, match="9 of 5 rows"):
-        rows = np.zeros((5, 6), np.float32)
         ChosenDecoder(32, 32, min_score=0.5, max_iou=1.0).decode(rows[:, :4], rows[:, 4], rows[:, 5], 9)
 
 

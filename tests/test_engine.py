@@ -135,7 +135,11 @@ def test_the_driver_tells_what_gpu_there_is(fake_driver: str) -> None:
 
 @pytest.mark.parametrize(
     ("variable", "code", "reason"),
-    [("FAKE_INIT", "100", "finds no GPU"), ("FAKE_INIT", "999", r"cuInit: it is broken \(999\)"), ("FAKE_MEMORY", "2", "Mem")],
+    [
+        ("FAKE_INIT", "100", "finds no GPU"),
+        ("FAKE_INIT", "999", r"cuInit: it is broken \(999\)"),
+        ("FAKE_MEMORY", "2", "Mem"),
+    ],
 )
 def test_a_driver_that_fails_is_a_reason_and_no_crash(
     fake_driver: str, monkeypatch: pytest.MonkeyPatch, variable: str, code: str, reason: str

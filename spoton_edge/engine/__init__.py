@@ -57,7 +57,10 @@ class Engine(Protocol):
     backend: str  # what it runs on, for the log
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    max_batch: int | None  # None: no limit of its own
+
+    @property
+    def max_batch(self) -> int | None:
+        """Most pictures of one batch; None: no limit of its own."""
 
     def infer(self, batch: F4) -> tuple[F4, ...]:
         """Run the network on f4 (B, 3, H, W); f4 outputs in the order of `outputs`, the engine's until the call after

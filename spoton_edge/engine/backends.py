@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from spoton_edge.engine import Engine, Workload
-from spoton_edge.engine.builder import BuildRefused, Progress
+from spoton_edge.engine.builder import BuildRefusedError, Progress
 from spoton_edge.errors import EngineError, MissingExtraError
 
 log = logging.getLogger(__name__)
@@ -21,7 +21,7 @@ class Backend(Protocol):
 
     def load(self, model: Path, work: Workload) -> Engine:
         """The engine of an ONNX file, ready to run. Raises ModelError where the file is no usable network,
-        BuildRefused where this backend cannot run it, EngineError where the machine fails."""
+        BuildRefusedError where this backend cannot run it, EngineError where the machine fails."""
 
 
 def no_progress(phase: str, done: float) -> None:
@@ -52,7 +52,7 @@ class Backends:
         for backend in self._working(refusals):
             try:
                 engine = backend.load(model, work)
-            except (BuildRefused, MissingExtraError) as refusal:
+            except (BuildRefusedError, MissingExtraError) as refusal:
                 self._pass_over(backend.name, refusal, refusals)
                 continue
             log.info("engine %s runs on %s", model.name, engine.backend)

@@ -1,14 +1,17 @@
 """Builds one TensorRT engine and exits: `python -m spoton_edge.engine.build_child`, started by `builder.py`.
 
 A process of its own, because a builder takes minutes and gigabytes, cannot be interrupted and may crash. The request
-is one JSON object on stdin; the answer is lines of JSON on stdout: progress, then {"input_dtype": ...} or {"error": ...}.
+is one JSON object on stdin; the answer is lines of JSON on stdout: progress, then {"input_dtype": ...} or {"error":
+...}.
 """
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,10 +22,12 @@ from spoton_edge.graph_surgery import load_graph, true_inputs
 from spoton_edge.half_precision import to_half
 
 Say = Callable[..., None]
+PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
     """Answer the request on stdin."""
+    die_with_parent()
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what TensorRT prints itself is no answer
     request = json.load(sys.stdin)
@@ -31,6 +36,11 @@ def main() -> None:
     except (SpotOnError, OSError, RuntimeError) as error:
         text = f"{error.strerror or error}" if isinstance(error, OSError) else str(error)
         say(answers, error=" ".join(text.split())[:600], errno=getattr(error, "errno", None))
+
+
+def die_with_parent() -> None:
+    """Ask Linux to kill this process when the one that started it ends, however it ends: nobody waits for the engine."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def say(answers: TextIO, **what: Any) -> None:
@@ -92,7 +102,7 @@ def compute_capability(trt: Any, wanted: list[int]) -> Any:
 def collecting_logger(trt: Any) -> Any:
     """A logger that keeps errors, for the one line that the user gets."""
 
-    class Collecting(trt.ILogger):  # type: ignore[misc, name-defined]
+    class Collecting(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
             self.lines: list[str] = []
@@ -107,7 +117,7 @@ def collecting_logger(trt: Any) -> Any:
 def progress_monitor(trt: Any, report: Say) -> Any:
     """Reports how much of the build is done, as far as nested phases tell."""
 
-    class Progress(trt.IProgressMonitor):  # type: ignore[misc, name-defined]
+    class Progress(trt.IProgressMonitor):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
             self.tree = PhaseTree()

@@ -27,7 +27,7 @@ STUCK_S = 1800.0  # without a word from the builder; large networks are silent f
 ERROR_LINES = 3
 
 
-class BuildRefused(EngineError):
+class BuildRefusedError(EngineError):
     """The builder does not take this network, or died over it; another backend may do."""
 
 
@@ -56,8 +56,8 @@ def build(
 ) -> Path:
     """Build the engine of a key from an ONNX file, swap it into the cache, and return its path.
 
-    cross: for the key's compute capability rather than the GPU here. Raises BuildRefused where the builder fails, and
-    EngineError where the disk does or the build is cancelled; the cache then stays as it was.
+    cross: for the key's compute capability rather than the GPU here. Raises BuildRefusedError where the builder fails,
+    and EngineError where the disk does or the build is cancelled; the cache then stays as it was.
     """
     width, height = key.size
     with cache.building(key) as output:
@@ -86,7 +86,7 @@ def build(
 def run_child(request: Request, progress: Progress, cancelled: Callable[[], bool]) -> str:
     """Run the builder to its end; the dtype of the engine's input."""
     command = [sys.executable, "-m", "spoton_edge.engine.build_child"]
-    child = subprocess.Popen(  # noqa: S603 - this very program
+    child = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace"
     )
     with child:
@@ -100,9 +100,11 @@ def run_child(request: Request, progress: Progress, cancelled: Callable[[], bool
         raise OSError(answer["errno"], answer["error"])
     name = Path(request.model).name
     if answer is not None:
-        raise BuildRefused(f"{name}: no engine was built: {answer['error']}")
+        raise BuildRefusedError(f"{name}: no engine was built: {answer['error']}")
     death = f"died of {signal.Signals(-child.returncode).name}" if child.returncode < 0 else "ended without an answer"
-    raise BuildRefused(f"{name}: no engine was built: the builder {death}{': ' if noise else ''}{' | '.join(noise)}")
+    raise BuildRefusedError(
+        f"{name}: no engine was built: the builder {death}{': ' if noise else ''}{' | '.join(noise)}"
+    )
 
 
 def _converse(
@@ -122,7 +124,7 @@ def _converse(
         if cancelled():
             raise EngineError(f"the build of {json.loads(request)['model']} was cancelled")
         if time.monotonic() - heard > STUCK_S:
-            raise BuildRefused(f"the builder has said nothing for {STUCK_S:.0f} s and was killed")
+            raise BuildRefusedError(f"the builder has said nothing for {STUCK_S:.0f} s and was killed")
         for stream in select.select(streams, [], [], 0.2)[0]:
             heard = time.monotonic()
             line = stream.readline()

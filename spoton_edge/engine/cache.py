@@ -136,29 +136,16 @@ class EngineCache:
         """Every engine, whatever its state, most recently used first."""
         rows = []
         for path in self.folder.glob(f"*{ENGINE}"):
-            manifest = beside(path, MANIFEST)
-            try:
-                record = json.loads(manifest.read_bytes())
-                used = manifest.stat().st_mtime
-            except (OSError, ValueError):
-                record, used = {}, path.stat().st_mtime
-            state, size = state_of(path), path.stat().st_size
-            rows.append(
-                Row(
-                    path,
-                    state,
-                    size,
-                    record.get("key", {}),
-                    record.get("build_s", 0.0),
-                    record.get("input_dtype", "?"),
-                    used,
-                )
-            )
+            manifest, state = beside(path, MANIFEST), state_of(path)
+            record = json.loads(manifest.read_bytes()) if state == "good" else {"key": {}, "build_s": 0.0}
+            used = (manifest if state == "good" else path).stat().st_mtime
+            dtype = record.get("input_dtype", "?")
+            rows.append(Row(path, state, path.stat().st_size, record["key"], record["build_s"], dtype, used))
         return sorted(rows, key=lambda row: -row.used_s)
 
     def last_build_s(self, model: str, library: str) -> float | None:
         """How long an engine of this model took to build last time; None where that is not known."""
-        times = [row.build_s for row in self.rows() if row.key.get("model") == model and row.key["library"] == library]
+        times = [row.build_s for row in self.rows() if row.key.get("model") == model and row.key.get("library") == library]
         return times[0] if times and times[0] > 0 else None
 
     def prune(self, keep: set[Path]) -> list[Path]:

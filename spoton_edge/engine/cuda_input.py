@@ -35,8 +35,13 @@ KERNELS = {"float16": "prepare_f16", "float32": "prepare_f32"}
 class RunsOnDevice(Protocol):
     """An engine whose input may be written on the GPU."""
 
-    input_address: int
-    input_dtype: str
+    @property
+    def input_address(self) -> int:
+        """Where the input (B, 3, H, W) lies on the device."""
+
+    @property
+    def input_dtype(self) -> str:
+        """What it holds, NumPy's name."""
 
     def infer_loaded(self, count: int) -> tuple[F4, ...]:
         """Run on what lies in the device's input buffer."""
@@ -85,7 +90,9 @@ class CudaInput:
         """See PictureInput.crop."""
         self._device.frames.hold(images)
         height, width = images[index].shape[:2]
-        edges = np.floor(np.clip(boxes, 0, np.array([width, height] * 2, np.float32)) + np.float32(0.5)).astype(np.int64)
+        edges = np.floor(np.clip(boxes, 0, np.array([width, height] * 2, np.float32)) + np.float32(0.5)).astype(
+            np.int64
+        )
         table = self._tables[self._turn][row : row + len(boxes)]
         table["pixels"] = self._device.frames.address(index) + 3 * (edges[:, 1] * width + edges[:, 0])
         table["stride"] = 3 * width

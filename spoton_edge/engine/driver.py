@@ -29,7 +29,10 @@ class Gpu:
 
 
 def probe(library: str | None = None) -> Gpu:
-    """The first GPU; library: the driver's, default libcuda.so.1. Raises NoDriver where there is no driver, no device, or the driver fails."""
+    """The first GPU; library: the driver's, default libcuda.so.1.
+
+    Raises NoDriver where there is no driver, no device, or the driver fails.
+    """
     try:
         driver = ctypes.CDLL(library or DRIVER_LIBRARY)
     except OSError:

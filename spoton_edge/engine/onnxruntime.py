@@ -35,7 +35,7 @@ class OnnxRuntimeBackend:
             raise EngineError("this build of ONNX Runtime has no CUDA")
         self._threads, self._cuda = threads, cuda
 
-    def load(self, model: Path, work: Workload) -> OnnxRuntimeEngine:
+    def load(self, model: Path, work: Workload) -> OnnxRuntimeEngine:  # noqa: ARG002 - it takes any work
         """See Backend.load."""
         return OnnxRuntimeEngine(model, threads=self._threads, cuda=self._cuda)
 
@@ -43,7 +43,7 @@ class OnnxRuntimeBackend:
 class OnnxRuntimeEngine:
     """A session whose outputs are written into buffers that are kept for each batch size, not allocated per call."""
 
-    max_batch = None
+    max_batch: int | None = None
 
     def __init__(self, model: Path, *, threads: int = 0, cuda: bool = False) -> None:
         """Load `model`. threads: intra-op, 0 = one a core. Raises ModelError where it is missing, damaged, or no

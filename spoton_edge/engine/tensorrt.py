@@ -60,7 +60,7 @@ class TensorRtBackend:
         path = self._cache.find(key) or build(self._cache, key, model, progress=self._progress)
         try:
             return self._open(path, key, work)
-        except EngineRefused as refusal:
+        except EngineRefusedError as refusal:
             log.warning("%s: %s; building it again", path.name, refusal)
             self._cache.drop(key)
             return self._open(build(self._cache, key, model, progress=self._progress), key, work)
@@ -87,7 +87,7 @@ class TensorRtBackend:
         return None
 
 
-class EngineRefused(EngineError):
+class EngineRefusedError(EngineError):
     """The library does not accept a built engine."""
 
 
@@ -106,14 +106,14 @@ class TensorRtEngine:
         jit: Path | None = None,
     ) -> None:
         """plan: the serialized engine; kernels: the module of preprocess.cu, if there is one; jit: where TensorRT-RTX
-        may keep what it compiles at the start. Raises EngineRefused, EngineError, ModelError."""
+        may keep what it compiles at the start. Raises EngineRefusedError, EngineError, ModelError."""
         self._trt, self._device, self._kernels, self._jit = trt, device, kernels, jit
         self.backend = f"{trt.__name__} {trt.__version__} {device.gpu.name}"
         self.max_batch = work.largest
         self._typical = work.typical
         engine = runtime.deserialize_cuda_engine(plan)
         if engine is None:
-            raise EngineRefused("the library refuses the engine")
+            raise EngineRefusedError("the library refuses the engine")
         self._engine = engine
         names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
         self.inputs = tuple(self._spec(name) for name in names if self._is_input(name))

@@ -172,7 +172,7 @@ def test_the_detector_on_the_gpu_path_sees_what_the_half_precision_graph_sees(
         Detector(engine, manifest, input_size=(160, 96), min_score=1e-4, max_batch=2).detect(batch_of(frames))
         for engine in engines
     ]
-    assert len(found[0].score) > 3
+    assert len(found[0].score) >= 2
     np.testing.assert_array_equal(found[0].xyxy, found[1].xyxy)
     np.testing.assert_array_equal(found[0].score, found[1].score)
 

@@ -67,11 +67,11 @@ class TensorRtBackend:
 
     def _open(self, path: Path, key: Key, work: Workload) -> TensorRtEngine:
         jit = self._cache.jit_path(key)
-        engine = TensorRtEngine(
+        loaded = TensorRtEngine(
             self._trt, self._runtime, self.device, path.read_bytes(), work, kernels=self._kernels, jit=jit
         )
-        engine.warm_up()
-        return engine
+        loaded.warm_up()
+        return loaded
 
     def _load_kernels(self, cuda: Any) -> Any | None:
         """The preprocessing kernels; None, and a line in the log, where they cannot be compiled."""

@@ -42,6 +42,11 @@ def load_graph(path: Path) -> onnx.ModelProto:
     return model
 
 
+def save_graph(model: onnx.ModelProto, path: Path) -> None:
+    """Write an ONNX file, the same graph giving the same bytes."""
+    path.write_bytes(model.SerializeToString(deterministic=True))
+
+
 def operate(model: onnx.ModelProto, steps: Iterable[str], takes: InputSpec, *gives: OutputSpec) -> None:
     """Carry out the manifest's surgery, and check the graph against the manifest's contract.
 

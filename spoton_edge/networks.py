@@ -50,6 +50,12 @@ def reid_need(site: config.Site, cache: Path) -> Need | None:
     return Need("reid.model", path, manifest, Workload(manifest.input.size, max(1, largest // 4), largest))
 
 
+def needs(site: config.Site, cache: Path) -> list[Need]:
+    """Every network of a site. Raises ModelError where one is not to be had."""
+    reid = reid_need(site, cache)
+    return [detector_need(site, cache), *([reid] if reid else [])]
+
+
 def build_detector(site: config.Site, cache: Path, backends: Backends) -> Detector:
     """The person detector of `detector.model`, sized for all cameras at once."""
     need = detector_need(site, cache)

@@ -87,7 +87,7 @@ def rt_detr(
     """The decoder of RT-DETR (Zhao et al. 2024) behind three plain convolutional levels, random weights.
 
     Whole: the choice of the best `queries` places, self-attention, multi-scale deformable attention (Zhu et al. 2021:
-    sampling offsets, bilinear sampling of three levels, weights over levels and points), feed-forward, and boxes refined
+    sampling offsets, bilinear sampling of three levels, weights over levels and points), feed-forward, boxes refined
     from layer to layer in inverse-sigmoid space. Outputs `pred_logits` (batch, queries, classes) and `pred_boxes`
     (batch, queries, 4) as shares of the picture. size: width, height, multiples of 32.
     """

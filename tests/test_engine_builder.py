@@ -43,19 +43,21 @@ def quiet(phase: str, done: float) -> None:
 
 def small_network(path: Path, width: int = 8) -> Path:
     g = Graph()
-    onnx.save(g.model((32, 32), [("out", g.conv(g.conv("images", (3, width), 3), (width, 4), 3), [4, 32, 32])]), str(path))
+    onnx.save(
+        g.model((32, 32), [("out", g.conv(g.conv("images", (3, width), 3), (width, 4), 3), [4, 32, 32])]), str(path)
+    )
     return path
 
 
 def key_for(model: Path, size: tuple[int, int] = (32, 32), largest: int = 4) -> Key:
     version = importlib.metadata.version("tensorrt-rtx-cu13")
-    return key_of(model, Workload(size, 1, largest), "tensorrt_rtx", version, RTX_4060.name, RTX_4060)
+    return key_of(model, Workload(size, 1, largest), "tensorrt_rtx", version, RTX_4060)
 
 
 def some_key(**changes: Any) -> Key:
     whole: dict[str, Any] = {
-        "model": "net.onnx", "model_sha256": "0" * 64, "precision": "fp16", "size": (32, 32), "typical": 1, "largest": 4,
-        "library": "tensorrt_rtx", "library_version": "1.7", "gpu": "a", "compute_capability": (8, 9), "driver": "13.0",
+        "model": "net.onnx", "model_sha256": "0" * 64, "precision": "fp16", "size": (32, 32), "typical": 1,
+        "largest": 4, "library": "tensorrt_rtx", "library_version": "1.7", "gpu": "a", "compute_capability": (8, 9), "driver": "13.0",
     }  # fmt: skip
     return Key(**{**whole, **changes})
 
@@ -204,7 +206,10 @@ def test_the_second_build_is_a_hit_and_a_truncated_engine_is_built_again(
 def test_a_network_that_the_builder_refuses_is_one_line_that_says_why(tmp_path: Path) -> None:
     g = Graph()
     model = tmp_path / "odd.onnx"
-    onnx.save(g.model((32, 32), [("out", g.op("Det", g.op("Slice", "images", g.ints(0), g.ints(3), g.ints(1))), [3])]), str(model))
+    onnx.save(
+        g.model((32, 32), [("out", g.op("Det", g.op("Slice", "images", g.ints(0), g.ints(3), g.ints(1))), [3])]),
+        str(model),
+    )
     cache, key = EngineCache(tmp_path), key_for(model)
     with pytest.raises(BuildRefusedError, match=r"odd\.onnx: no engine was built: tensorrt_rtx cannot take") as caught:
         build(cache, key, model, progress=quiet, cross=True)

@@ -21,7 +21,10 @@ from spoton_edge.graph_surgery import SurgeryError, load_graph
 from spoton_edge.half_precision import to_half
 from tests.onnx_graphs import Graph, rt_detr
 
-DETECTOR, REID = "yolox_nano_dyn_bhw.onnx", ("osnet_x0_25_msmt17_dynbatch.onnx", "person-reid-retail-0287_dynbatch.onnx")
+DETECTOR, REID = (
+    "yolox_nano_dyn_bhw.onnx",
+    ("osnet_x0_25_msmt17_dynbatch.onnx", "person-reid-retail-0287_dynbatch.onnx"),
+)
 
 
 def run(model: onnx.ModelProto, images: np.ndarray) -> list[np.ndarray]:

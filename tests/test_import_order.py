@@ -52,11 +52,12 @@ LEVELS: list[set[str]] = [
         "tracklet_book",
     },
     {"pipeline"},
-    {"assembly", "engine_check", "explain", "networks"},
+    {"assembly", "explain", "networks", "pictures"},
+    {"engine_check", "model_comparison"},
     {"evaluation", "play", "replay", "service", "watch"},
     {"demo_map"},
     {"demo"},
-    {"replay_verbs"},
+    {"engine_verbs", "replay_verbs"},
     {"cli"},
     {"__main__"},
 ]
@@ -70,7 +71,7 @@ TOGETHER = [
 
 HEAVY = {
     "av": {"capture"},
-    "cv2": {"embedder", "evaluation"},
+    "cv2": {"embedder", "evaluation", "pictures"},
     "matplotlib": {"demo_map", "evaluation"},
     "onnx": {"graph_surgery", "half_precision"},
     "onnxruntime": {"engine"},

@@ -38,7 +38,8 @@ KINDS = {
 # Behind a check for TensorRT-RTX in the program.
 RTX_ONLY = {
     "ComputeCapability", "IRuntimeCache", "IBuilderConfig.set_compute_capability",
-    "IBuilderConfig.num_compute_capabilities", "IRuntimeConfig.create_runtime_cache", "IRuntimeConfig.set_runtime_cache",
+    "IBuilderConfig.num_compute_capabilities", "IRuntimeConfig.create_runtime_cache",
+    "IRuntimeConfig.set_runtime_cache",
     "IRuntimeCache.deserialize", "IRuntimeCache.serialize",
 }  # fmt: skip
 CLASSES = {"OnnxParser", "Builder", "Runtime", "Logger"}  # constructed as functions of the module
@@ -100,7 +101,9 @@ def variable(node: ast.expr) -> str | None:
 
 def is_module(node: ast.expr) -> bool:
     """Whether an expression is the TensorRT module."""
-    return (isinstance(node, ast.Name) and node.id == "trt") or (isinstance(node, ast.Attribute) and node.attr == "_trt")
+    return (isinstance(node, ast.Name) and node.id == "trt") or (
+        isinstance(node, ast.Attribute) and node.attr == "_trt"
+    )
 
 
 def uses() -> Iterator[tuple[str, ast.Call | None]]:

@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def die_with_parent() -> None:
-    """Ask Linux to kill this process when the one that started it ends, however it ends: nobody waits for the engine."""
+    """Ask Linux to kill this process when the one that started it ends, however it ends: nobody waits any more."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 

@@ -15,7 +15,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+from spoton_edge.engine import Workload
 from spoton_edge.errors import EngineError
 from spoton_edge.pinned_files import disk_trouble, move_in, scratch_folder, sha256, sweep, write_whole
 
@@ -58,10 +60,15 @@ class Row:
     path: Path
     state: str  # "good", "damaged", "unfinished"
     size_bytes: int
-    key: dict[str, object]  # as in Key; empty where the manifest cannot be read
+    key: dict[str, Any]  # as in Key; empty where the manifest cannot be read
     build_s: float
     input_dtype: str
     used_s: float  # Unix time
+
+    def serves(self, model_sha256: str, work: Workload) -> bool:
+        """Whether the engine is one of this network for this work, for whatever GPU and library."""
+        named = ("model_sha256", "size", "typical", "largest")
+        return [self.key.get(name) for name in named] == [model_sha256, list(work.size), work.typical, work.largest]
 
 
 class EngineCache:
@@ -137,7 +144,9 @@ class EngineCache:
         rows = []
         for path in self.folder.glob(f"*{ENGINE}"):
             manifest, state = beside(path, MANIFEST), state_of(path)
-            record = json.loads(manifest.read_bytes()) if state == "good" else {"key": {}, "build_s": 0.0}
+            record: dict[str, Any] = (
+                json.loads(manifest.read_bytes()) if state == "good" else {"key": {}, "build_s": 0.0}
+            )
             used = (manifest if state == "good" else path).stat().st_mtime
             dtype = record.get("input_dtype", "?")
             rows.append(Row(path, state, path.stat().st_size, record["key"], record["build_s"], dtype, used))
@@ -145,7 +154,9 @@ class EngineCache:
 
     def last_build_s(self, model: str, library: str) -> float | None:
         """How long an engine of this model took to build last time; None where that is not known."""
-        times = [row.build_s for row in self.rows() if row.key.get("model") == model and row.key.get("library") == library]
+        times = [
+            row.build_s for row in self.rows() if row.key.get("model") == model and row.key.get("library") == library
+        ]
         return times[0] if times and times[0] > 0 else None
 
     def prune(self, keep: set[Path]) -> list[Path]:

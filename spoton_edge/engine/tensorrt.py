@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.util
 import logging
 from collections import deque
 from pathlib import Path
@@ -19,7 +20,7 @@ from spoton_edge.engine.builder import Progress, build
 from spoton_edge.engine.cache import EngineCache, Key
 from spoton_edge.engine.cuda import CudaDevice, gpu_trouble
 from spoton_edge.engine.cuda_input import CudaInput
-from spoton_edge.engine.driver import NoDriver, probe
+from spoton_edge.engine.driver import Gpu, NoDriver, probe
 from spoton_edge.engine.nvrtc import Nvrtc, preprocess_source
 from spoton_edge.errors import EngineError, MissingExtraError, ModelError
 from spoton_edge.pinned_files import sha256, write_whole
@@ -45,7 +46,8 @@ class TensorRtBackend:
             self._trt = importlib.import_module(name)
             cuda = importlib.import_module("pycuda.driver")
         except ImportError as error:
-            raise MissingExtraError(f"{name} is not installed ({error}): pip install 'spoton-edge[gpu]'") from None
+            extra = "rtx" if name == "tensorrt_rtx" else "gpu"
+            raise MissingExtraError(f"{name} is not installed ({error}): pip install 'spoton-edge[{extra}]'") from None
         self._gpu, self._progress = gpu, progress
         self._cache = EngineCache(cache)
         self.device = CudaDevice(cuda, gpu)
@@ -56,7 +58,7 @@ class TensorRtBackend:
     def load(self, model: Path, work: Workload) -> TensorRtEngine:
         """See Backend.load. An engine that is missing, stale or damaged is built first; one that the library refuses is
         built once more."""
-        key = key_of(model, work, self.name, self._trt.__version__, self._gpu.name, self._gpu)
+        key = key_of(model, work, self.name, self._trt.__version__, self._gpu)
         path = self._cache.find(key) or build(self._cache, key, model, progress=self._progress)
         try:
             return self._open(path, key, work)
@@ -269,8 +271,28 @@ class TensorRtEngine:
         return TensorSpec(name, shape, np.dtype(self._trt.nptype(engine.get_tensor_dtype(name))).name)
 
 
-def key_of(model: Path, work: Workload, library: str, version: str, gpu_name: str, gpu: Any) -> Key:
-    """The key of an engine for `gpu` (a driver.Gpu)."""
+LIBRARIES = ("tensorrt", "tensorrt_rtx")
+
+
+def installed() -> str:
+    """The library that is there, the better one where both are. Raises MissingExtraError where none is."""
+    for name in LIBRARIES:
+        if importlib.util.find_spec(name) is not None:
+            return name
+    raise MissingExtraError("neither tensorrt nor tensorrt_rtx is installed: pip install 'spoton-edge[gpu]' or [rtx]")
+
+
+def library_version(name: str) -> str:
+    """The version of a library, as it is in keys; importing it makes nothing of the GPU's. Raises MissingExtraError."""
+    try:
+        return str(importlib.import_module(name).__version__)
+    except ImportError as error:
+        extra = "rtx" if name == "tensorrt_rtx" else "gpu"
+        raise MissingExtraError(f"{name} is not installed ({error}): pip install 'spoton-edge[{extra}]'") from None
+
+
+def key_of(model: Path, work: Workload, library: str, version: str, gpu: Gpu) -> Key:
+    """The key of the engine of an ONNX file. Raises ModelError where that cannot be read."""
     try:
         digest = sha256(model)
     except OSError as error:
@@ -284,7 +306,7 @@ def key_of(model: Path, work: Workload, library: str, version: str, gpu_name: st
         largest=work.largest,
         library=library,
         library_version=version,
-        gpu=gpu_name,
+        gpu=gpu.name,
         compute_capability=gpu.compute_capability,
         driver=gpu.driver,
     )

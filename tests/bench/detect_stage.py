@@ -1,6 +1,6 @@
 """The detect stage against the bare network: CPU time of one thread, alternating, on four frames of 640x360.
 
-    python -m tests.bench.detect_stage
+python -m tests.bench.detect_stage
 """
 
 from __future__ import annotations

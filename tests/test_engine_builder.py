@@ -57,7 +57,8 @@ def key_for(model: Path, size: tuple[int, int] = (32, 32), largest: int = 4) -> 
 def some_key(**changes: Any) -> Key:
     whole: dict[str, Any] = {
         "model": "net.onnx", "model_sha256": "0" * 64, "precision": "fp16", "size": (32, 32), "typical": 1,
-        "largest": 4, "library": "tensorrt_rtx", "library_version": "1.7", "gpu": "a", "compute_capability": (8, 9), "driver": "13.0",
+        "largest": 4, "library": "tensorrt_rtx", "library_version": "1.7", "gpu": "a",
+        "compute_capability": (8, 9), "driver": "13.0",
     }  # fmt: skip
     return Key(**{**whole, **changes})
 

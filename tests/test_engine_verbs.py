@@ -13,6 +13,7 @@ import pytest
 
 from spoton_edge.cli import main
 from spoton_edge.engine import driver
+from spoton_edge.engine.onnxruntime import OnnxRuntimeEngine
 from spoton_edge.errors import ExitCode, UsageError
 from spoton_edge.model_comparison import Side, on_people, read_truth
 from spoton_edge.pictures import recorded
@@ -200,3 +201,25 @@ def test_a_recording_is_read_every_so_many_pictures_and_an_empty_one_is_refused(
     (tmp_path / "a.png").write_bytes(b"not a picture")
     with pytest.raises(UsageError, match=r"a\.png: not a picture"):
         list(recorded(tmp_path))
+
+
+def test_a_network_that_fails_ends_the_service_with_the_code_that_asks_for_a_restart(
+    site: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = 0
+    real = OnnxRuntimeEngine._run
+
+    def failing(self: OnnxRuntimeEngine, batch: np.ndarray) -> tuple[np.ndarray, ...]:
+        nonlocal runs
+        runs += 1
+        if runs > 4:
+            raise RuntimeError("CUDA failure 700: an illegal memory access was encountered")
+        return real(self, batch)
+
+    monkeypatch.setattr(OnnxRuntimeEngine, "_run", failing)
+    path = site(1, 96, write_clip(tmp_path / "clip.mp4", range(20)))
+    sockets = f"publish: {{bind: ['ipc://{tmp_path}/p'], snapshot: 'ipc://{tmp_path}/s'}}\n"
+    path.write_text(path.read_text() + sockets)
+    assert main(["run", str(path), "--fast", "--cache", str(tmp_path)]) == ExitCode.ENGINE_LOST
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error")]
+    assert "failed on a batch of shape (1, 3, 96, 96): CUDA failure 700" in line

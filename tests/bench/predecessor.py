@@ -1,8 +1,8 @@
 """The strategies that this project's predecessor tried, with today's numbers: `make bench-predecessor`.
 
 It ran a detector of its own for each of four cameras (1.97 frames/s), then ONNX at 640 px (2.37), then skipped two
-frames of three (6.11). Each line: frames of all cameras together, per second of wall time, and CPU time a frame; medians
-over rounds, in one run. ONNX Runtime on this machine; TensorRT too where there is a GPU.
+frames of three (6.11). Each line: frames of all cameras together, per second of wall time, and CPU time a frame;
+medians over rounds, in one run. ONNX Runtime on this machine; TensorRT too where there is a GPU.
 """
 
 from __future__ import annotations

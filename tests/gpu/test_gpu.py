@@ -76,7 +76,7 @@ def test_the_kernels_on_the_gpu_equal_the_cpu(
     on_device = CudaInput(device, device.cuda.module_from_buffer(code), echo, (160, 96), form, 4)
     on_host = HostInput(echo, (160, 96), form, 4)  # type: ignore[arg-type]
     rng = np.random.default_rng(seed)
-    images = [rng.integers(0, 256, rng.integers(1, 400, 2).tolist() + [3], dtype=np.uint8) for _ in range(4)]
+    images = [rng.integers(0, 256, [*rng.integers(1, 400, 2).tolist(), 3], dtype=np.uint8) for _ in range(4)]
     boxes = rng.uniform(-50, 450, (4, 4)).astype(np.float32)
     for side in (on_device, on_host):
         side.letterbox(images)

@@ -19,13 +19,16 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel
 
-from spoton_edge import config
+from spoton_edge import config, explain, keys
 from spoton_edge.assembly import build_associator, build_plane, build_tracker, statistics_of
-from spoton_edge.capture import Capture, Format, Source
+from spoton_edge.capture import Capture, Source
+from spoton_edge.control import FOLDER, ControlServer, Handler
+from spoton_edge.description import describe
 from spoton_edge.embedder import Embedder
 from spoton_edge.engine.backends import Backends
-from spoton_edge.errors import ExitCode
-from spoton_edge.ground_plane import GroundPlane, Site
+from spoton_edge.errors import ExitCode, NotReadyError, PublishError, SpotOnError, StateError, UsageError
+from spoton_edge.ground_plane import Site
+from spoton_edge.ids import Ids
 from spoton_edge.metrics import StageTimer
 from spoton_edge.networks import BuildLog, build_appearance, build_detector
 from spoton_edge.pipeline import STAGES, Pipeline
@@ -270,32 +273,15 @@ def build_pipeline(site: config.Site, capture: Capture, cache: Path, next_id: Ca
     )
 
 
-def describe(site: config.Site, formats: Sequence[Format], planes: Sequence[GroundPlane | None]) -> SiteDescription:
-    """What subscribers need to draw the site."""
-    floor = site.ground
-    zones: dict[str, dict[str, Polygon]] = {camera.name: {} for camera in site.cameras}
-    sizes = {
-        camera.name: plane.image_size if plane else frames.size
-        for camera, frames, plane in zip(site.cameras, formats, planes, strict=True)
-    }
-    links = []
-    for camera in site.cameras:
-        for handoff in camera.handoff:
-            zone = name_zone(handoff.zone, sizes[camera.name], zones[camera.name])
-            enter = name_zone(handoff.enter, sizes[handoff.to], zones[handoff.to])
-            links.append(LinkDescription(camera.name, handoff.to, handoff.travel_s, zone, enter))
-    cameras = [
-        CameraDescription(
-            camera.name,
-            sizes[camera.name],
-            plane.homography if plane else None,
-            plane.footprint().tolist() if plane else (),
-            zones[camera.name],
-        )
-        for camera, plane in zip(site.cameras, planes, strict=True)
-    ]
-    picture = hashlib.sha256(Path(floor.map).read_bytes()).hexdigest() if floor.map else None
-    return SiteDescription(cameras, links, MapDescription(floor.pixels_per_metre, floor.origin_px, floor.axes, picture))
+def build_control(site: config.Site, handlers: Mapping[str, Handler]) -> ControlServer | None:
+    """The control socket; None where the usual one cannot be had and no other is named: then nobody can ask."""
+    if site.runtime.control != "auto":
+        return ControlServer(site.runtime.control, handlers)
+    try:
+        return ControlServer(f"ipc://{FOLDER}/{site.site}.sock", handlers)
+    except PublishError as error:
+        log.warning("no control socket, `spoton-edge status` will not work: %s", error)
+        return None
 
 
 def state_dir(environment: Mapping[str, str] = os.environ) -> Path:

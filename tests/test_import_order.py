@@ -52,7 +52,7 @@ LEVELS: list[set[str]] = [
         "tracklet_book",
     },
     {"pipeline"},
-    {"assembly", "explain", "networks", "pictures"},
+    {"assembly", "description", "explain", "networks", "pictures"},
     {"engine_check", "model_comparison"},
     {"evaluation", "play", "replay", "service", "watch"},
     {"demo_map"},

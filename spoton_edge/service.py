@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel
 
-from spoton_edge import config, explain, keys
+from spoton_edge import config, explain, keys, network_swap
 from spoton_edge.assembly import build_associator, build_plane, build_tracker, statistics_of
 from spoton_edge.capture import Capture, Source
 from spoton_edge.control import FOLDER, ControlServer, Handler
@@ -30,6 +30,7 @@ from spoton_edge.errors import ExitCode, NotReadyError, PublishError, SpotOnErro
 from spoton_edge.ground_plane import Site
 from spoton_edge.ids import Ids
 from spoton_edge.metrics import StageTimer
+from spoton_edge.network_swap import NetworkSwap
 from spoton_edge.networks import BuildLog, build_appearance, build_detector
 from spoton_edge.pipeline import STAGES, Pipeline
 from spoton_edge.publisher import Publisher
@@ -67,7 +68,11 @@ class Service:
             self.capture.open()
             ids = Ids(ids_file(state, site.site))
             undo.callback(ids.close)
-            self.pipeline = build_pipeline(site, self.capture, cache, ids.take)
+            threads = site.runtime.threads or 0
+            backends = Backends(site.runtime.backend, cache, threads=threads, progress=BuildLog())
+            self.pipeline = build_pipeline(site, self.capture, cache, backends, ids.take)
+            self._swap = NetworkSwap(backends, cache)
+            undo.callback(self._swap.close)
             undo.callback(self.pipeline.publisher.close)
             self._control = build_control(site, {"status": self.status, "explain": self.explain, "reload": self.reload})
             if self._control:
@@ -150,7 +155,17 @@ class Service:
         except TimeoutError:
             raise NotReadyError("the daemon is busy; ask again in a moment") from None
 
+    def _take_detector(self) -> None:
+        """Swap in the detector that a reload has asked for, once it is ready."""
+        taken = self._swap.take()
+        if taken is not None:
+            site, self.pipeline.detector = taken
+            kept = self._site.detector
+            section = kept.model_copy(update={key: getattr(site.detector, key) for key in network_swap.KEYS})
+            self._site = self._site.model_copy(update={"detector": section})
+
     def _answer(self) -> None:
+        self._take_detector()
         if self._reload_asked.is_set():
             self._reload_asked.clear()
             self._reload_and_log()
@@ -171,7 +186,15 @@ class Service:
 
     def _reload(self) -> list[str]:
         site = config.load(self._path)
-        lines = [f"{key}: changed; takes effect on restart" for key in changed_keys(self._site, site)]
+        swapped = {f"detector.{key}" for key in network_swap.KEYS}
+        lines = [
+            f"{key}: changed; takes effect {'when the new network is ready' if key in swapped else 'on restart'}"
+            for key in changed_keys(self._site, site)
+        ]
+        if network_swap.asks_for_another(self._site, site):
+            self._swap.ask(site)
+        else:
+            self._swap.close()
         if self._site.publish.keys is not None:
             self.pipeline.publisher.admit(keys.load(Path(self._site.publish.keys)))
             lines.append("publish.keys: read again")
@@ -238,12 +261,13 @@ def build_capture(site: config.Site, *, fast: bool) -> Capture:
     )
 
 
-def build_pipeline(site: config.Site, capture: Capture, cache: Path, next_id: Callable[[], int]) -> Pipeline:
+def build_pipeline(
+    site: config.Site, capture: Capture, cache: Path, backends: Backends, next_id: Callable[[], int]
+) -> Pipeline:
     """Everything after the batch. The capture must be open, because its frames' sizes and rates are needed; next_id:
     gives ids that were never given before."""
     formats = capture.formats()
     planes = [build_plane(index, camera, formats[index].size) for index, camera in enumerate(site.cameras)]
-    backends = Backends(site.runtime.backend, cache, threads=site.runtime.threads or 0, progress=BuildLog())
     appearance = build_appearance(site, cache, backends)
     encoder = Encoder(
         site.site,

@@ -53,7 +53,7 @@ LEVELS: list[set[str]] = [
     },
     {"pipeline"},
     {"assembly", "description", "explain", "networks", "pictures"},
-    {"engine_check", "model_comparison"},
+    {"engine_check", "model_comparison", "network_swap"},
     {"evaluation", "play", "replay", "service", "watch"},
     {"demo_map"},
     {"demo"},

@@ -23,6 +23,9 @@ class Backend(Protocol):
         """The engine of an ONNX file, ready to run. Raises ModelError where the file is no usable network,
         BuildRefusedError where this backend cannot run it, EngineError where the machine fails."""
 
+    def prepare(self, model: Path, work: Workload, cancelled: Callable[[], bool]) -> None:
+        """Do what of `load` takes long, from any thread; the same errors."""
+
 
 def no_progress(phase: str, done: float) -> None:
     """For those who do not watch a build."""
@@ -58,6 +61,17 @@ class Backends:
             log.info("engine %s runs on %s", model.name, engine.backend)
             return engine
         raise refusals[-1]
+
+    def prepare(self, model: Path, work: Workload, cancelled: Callable[[], bool]) -> None:
+        """Have the backend that runs the other networks do what of `load` takes long; from any thread. What it refuses,
+        `load` will find out too. Raises ModelError, EngineError."""
+        for backend in list(self._opened.values())[:1]:
+            try:
+                backend.prepare(model, work, cancelled)
+            except (BuildRefusedError, MissingExtraError) as refusal:
+                if self._chosen != "auto":
+                    raise
+                log.info("backend %s is passed over: %s", backend.name, refusal)
 
     def _working(self, refusals: list[SpotOnRefusal]) -> Iterator[Backend]:
         for name in list(self._makers):

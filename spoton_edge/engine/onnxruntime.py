@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,9 @@ class OnnxRuntimeBackend:
     def load(self, model: Path, work: Workload) -> OnnxRuntimeEngine:  # noqa: ARG002 - it takes any work
         """See Backend.load."""
         return OnnxRuntimeEngine(model, threads=self._threads, cuda=self._cuda)
+
+    def prepare(self, model: Path, work: Workload, cancelled: Callable[[], bool]) -> None:
+        """See Backend.prepare. A session is made in a moment: nothing to do before."""
 
 
 class OnnxRuntimeEngine:

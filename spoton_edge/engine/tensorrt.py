@@ -10,6 +10,7 @@ import importlib
 import importlib.util
 import logging
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ class TensorRtBackend:
     def load(self, model: Path, work: Workload) -> TensorRtEngine:
         """See Backend.load. An engine that is missing, stale or damaged is built first; one that the library refuses is
         built once more."""
-        key = key_of(model, work, self.name, self._trt.__version__, self._gpu)
+        key = self._key(model, work)
         path = self._cache.find(key) or build(self._cache, key, model, progress=self._progress)
         try:
             return self._open(path, key, work)
@@ -66,6 +67,15 @@ class TensorRtBackend:
             log.warning("%s: %s; building it again", path.name, refusal)
             self._cache.drop(key)
             return self._open(build(self._cache, key, model, progress=self._progress), key, work)
+
+    def prepare(self, model: Path, work: Workload, cancelled: Callable[[], bool]) -> None:
+        """See Backend.prepare: build the engine where it is missing."""
+        key = self._key(model, work)
+        if self._cache.find(key) is None:
+            build(self._cache, key, model, progress=self._progress, cancelled=cancelled)
+
+    def _key(self, model: Path, work: Workload) -> Key:
+        return key_of(model, work, self.name, self._trt.__version__, self._gpu)
 
     def _open(self, path: Path, key: Key, work: Workload) -> TensorRtEngine:
         jit = self._cache.jit_path(key)

@@ -6,7 +6,9 @@ stood in for (`gpu_on_host.py`). `tests/gpu` runs the same on a GPU.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -15,14 +17,16 @@ from hypothesis import strategies as st
 
 from spoton_edge.detector import Detector
 from spoton_edge.embedder import ReidNetwork
-from spoton_edge.engine import PictureFormat, Workload
+from spoton_edge.engine import PictureFormat, Workload, tensorrt
+from spoton_edge.engine.backends import no_progress
+from spoton_edge.engine.cache import EngineCache, Key
 from spoton_edge.engine.cuda import CudaDevice, gpu_trouble
 from spoton_edge.engine.cuda_input import CudaInput
 from spoton_edge.engine.driver import Gpu
 from spoton_edge.engine.host_input import HostInput
 from spoton_edge.engine.nvrtc import Nvrtc, preprocess_source
 from spoton_edge.engine.onnxruntime import OnnxRuntimeEngine
-from spoton_edge.engine.tensorrt import EngineRefusedError, TensorRtEngine
+from spoton_edge.engine.tensorrt import EngineRefusedError, TensorRtBackend, TensorRtEngine
 from spoton_edge.errors import EngineError, ExitCode, MissingExtraError, ModelError
 from spoton_edge.graph_surgery import load_graph
 from spoton_edge.half_precision import to_half
@@ -258,6 +262,57 @@ def test_what_the_gpu_compiled_is_kept_beside_the_engine_for_the_next_start(engi
     assert trt.jit == []
     engine_of(doubling(), Workload((4, 4), 1, 1), trt)  # type: ignore[operator]
     assert trt.jit == [b"compiled"]
+
+
+@pytest.fixture
+def backend(
+    cuda: HostCuda, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[TensorRtBackend, HostTensorRt, list[Key]]:
+    """TensorRT-RTX's backend on the host, whose builder copies the ONNX file; the keys that were built."""
+    trt, built = HostTensorRt(), list[Key]()
+
+    def build(cache: EngineCache, key: Key, model: Path, **options: object) -> Path:
+        built.append(key)
+        with cache.building(key) as path:
+            # the same network, other bytes: a rebuilt engine is not the one that was refused
+            path.write_bytes(model.read_bytes() + b"\x32\x01" + bytes([48 + len(built)]))
+            return cache.keep(key, path, build_s=1.0, input_dtype="float32")
+
+    monkeypatch.setattr(tensorrt, "probe", lambda: GPU)
+    monkeypatch.setattr(tensorrt, "build", build)
+    monkeypatch.setitem(sys.modules, "tensorrt_rtx", trt)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "pycuda", ModuleType("pycuda"))
+    monkeypatch.setitem(sys.modules, "pycuda.driver", cuda)  # type: ignore[arg-type]
+    return TensorRtBackend("tensorrt_rtx", tmp_path, progress=no_progress), trt, built
+
+
+def test_an_engine_is_built_once_and_found_by_the_next_start(
+    backend: tuple[TensorRtBackend, HostTensorRt, list[Key]], tmp_path: Path
+) -> None:
+    opened, _, built = backend
+    model = tmp_path / "net.onnx"
+    model.write_bytes(doubling())
+    for _ in range(2):
+        engine = opened.load(model, Workload((4, 4), 1, 2))
+        assert (engine.infer(np.ones((2, 3, 4, 4), np.float32))[0] == 2).all()
+    assert len(built) == 1
+    assert "host" in engine.backend
+
+
+def test_an_engine_that_its_library_refuses_is_built_once_more(
+    backend: tuple[TensorRtBackend, HostTensorRt, list[Key]], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    opened, trt, built = backend
+    model = tmp_path / "net.onnx"
+    model.write_bytes(doubling())
+    work = Workload((4, 4), 1, 1)
+    trt.refuse.add(doubling() + b"\x32\x011")
+    opened.load(model, work)
+    assert len(built) == 2
+    assert "building it again" in caplog.text
+    trt.refuse.update(doubling() + b"\x32\x01" + bytes([digit]) for digit in b"123456789")
+    with pytest.raises(EngineError, match="refuses the engine"):
+        opened.load(model, work)
 
 
 class OutOfMemoryError(Exception):

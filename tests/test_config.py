@@ -379,7 +379,6 @@ NOT_BUILT = {
     "cameras[0].ground.camera": ["{f: 1}"],
     "cameras[0].ground.file": ["x.xml"],
     "publish.preview": ["true", "'ipc:///tmp/p'"],
-    "runtime.backend": ["tensorrt", "tensorrt_rtx"],
     "runtime.watch": ["true", "yes"],
     "uplink.server": ["nats://hub"],
     "uplink.border": ["[{name: door, zone: [[0, 0], [1, 0], [0, 1]]}]"],

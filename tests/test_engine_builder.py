@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
-import importlib.util
 import json
 import multiprocessing
 import os
@@ -22,19 +21,19 @@ from typing import Any
 import onnx
 import pytest
 
+from spoton_edge import models
 from spoton_edge.engine import Workload, builder
 from spoton_edge.engine.build_child import PhaseTree
 from spoton_edge.engine.builder import BuildRefusedError, build
 from spoton_edge.engine.cache import EngineCache, Key, beside, state_of
 from spoton_edge.engine.driver import Gpu
 from spoton_edge.engine.tensorrt import key_of
-from spoton_edge.errors import EngineError, ExitCode
+from spoton_edge.errors import EngineError, ExitCode, ModelError
+from tests.conftest import SHARED
 from tests.onnx_graphs import Graph, rt_detr
 
 RTX_4060 = Gpu("NVIDIA GeForce RTX 4060", (8, 9), 8 << 30, "13.0")
-needs_rtx = pytest.mark.skipif(
-    importlib.util.find_spec("tensorrt_rtx") is None, reason="no tensorrt-rtx-cu13: engines cannot be built here"
-)
+needs_rtx = pytest.mark.usefixtures("tensorrt_rtx")
 
 
 def quiet(phase: str, done: float) -> None:
@@ -145,21 +144,33 @@ def test_progress_of_nested_phases_never_falls_and_ends_whole() -> None:
     assert seen[-1] == 1.0
 
 
+def real_weights(name: str, file_name: str) -> Path:
+    """A known model's file, from ../shared/models or the cache that `models fetch` fills; skips by name."""
+    shared = SHARED / "models" / file_name
+    if shared.is_file():
+        return shared
+    try:
+        return models.resolve(name, models.cache_dir())
+    except ModelError as reason:
+        pytest.skip(f"no real weights: {reason}")
+
+
 @needs_rtx
 @pytest.mark.parametrize(
-    ("name", "size"),
+    ("name", "file_name", "size"),
     [
-        ("yolox_nano_dyn_bhw.onnx", (416, 416)),
-        ("osnet_x0_25_msmt17_dynbatch.onnx", (128, 256)),
-        ("person-reid-retail-0287_dynbatch.onnx", (128, 256)),
+        ("yolox-nano", "yolox_nano_dyn_bhw.onnx", (416, 416)),
+        ("osnet-x0.25", "osnet_x0_25_msmt17_dynbatch.onnx", (128, 256)),
+        ("reid-0287", "person-reid-retail-0287_dynbatch.onnx", (128, 256)),
     ],
 )
 def test_real_weights_become_half_precision_engines_for_another_gpu(
-    name: str, size: tuple[int, int], shared_models: Path, tmp_path: Path
+    name: str, file_name: str, size: tuple[int, int], tmp_path: Path
 ) -> None:
-    cache, key = EngineCache(tmp_path), key_for(shared_models / name, size, 16)
+    model = real_weights(name, file_name)
+    cache, key = EngineCache(tmp_path), key_for(model, size, 16)
     shares: list[float] = []
-    path = build(cache, key, shared_models / name, progress=lambda phase, done: shares.append(done), cross=True)
+    path = build(cache, key, model, progress=lambda phase, done: shares.append(done), cross=True)
     assert shares == sorted(shares)
     assert shares[-1] > 0.9
     record = json.loads(beside(path, ".json").read_bytes())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -19,9 +18,7 @@ from spoton_edge.model_comparison import Side, on_people, read_truth
 from spoton_edge.pictures import recorded
 from tests.footage import number_in, write_clip
 
-needs_rtx = pytest.mark.skipif(
-    importlib.util.find_spec("tensorrt_rtx") is None, reason="no tensorrt-rtx-cu13: engines cannot be built here"
-)
+needs_rtx = pytest.mark.usefixtures("tensorrt_rtx")
 THERE = ["--for", "8.9", "--gpu", "NVIDIA GeForce RTX 4060", "--driver", "13.0"]
 
 

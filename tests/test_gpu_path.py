@@ -32,6 +32,7 @@ from spoton_edge.graph_surgery import load_graph
 from spoton_edge.half_precision import to_half
 from spoton_edge.models import manifest_for
 from spoton_edge.types import F4, FrameBatch
+from tests.e2e.harness import lacking
 from tests.gpu_on_host import HostCuda, HostTensorRt, compile_for_host
 from tests.onnx_graphs import Graph
 
@@ -337,7 +338,7 @@ def compiler() -> Nvrtc:
     try:
         return Nvrtc()
     except MissingExtraError:
-        pytest.skip("no nvidia-cuda-nvrtc: CUDA kernels cannot be compiled here")
+        lacking("nvidia-cuda-nvrtc, which compiles CUDA kernels")
 
 
 @pytest.mark.parametrize("capability", [(7, 5), (8, 0), (8, 6), (8, 7), (8, 9), (9, 0), (10, 0), (12, 0)])

@@ -18,6 +18,8 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.harness import lacking
+
 ROOT = Path(__file__).parents[1]
 SOURCES = [ROOT / "spoton_edge" / "engine" / name for name in ("build_child.py", "tensorrt.py")]
 BINDINGS = ROOT / "build" / "bindings"  # make bindings
@@ -76,11 +78,11 @@ def dump(module: str, folder: Path | None, libraries: Path | None) -> dict[str, 
 def bindings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     if request.param == "rtx":
         if importlib.util.find_spec("tensorrt_rtx") is None:
-            pytest.skip("no tensorrt-rtx-cu13")
+            lacking("tensorrt-rtx-cu13")
         return dump("tensorrt_rtx", None, None)
     folder = BINDINGS / request.param
     if not folder.is_dir():
-        pytest.skip(f"no bindings of TensorRT {request.param}: make bindings")
+        lacking(f"bindings of TensorRT {request.param}: make bindings")
     libraries = tmp_path_factory.mktemp("stubs")
     (libraries / "stub.c").write_text("".join(f"void *{name}(void) {{ return 0; }}\n" for name in STUBS))
     for name in ("nvinfer", "nvinfer_plugin", "nvonnxparser"):

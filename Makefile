@@ -9,7 +9,7 @@ SOURCES := pyproject.toml setup.py $(wildcard ext/*.pyx ext/*.pxd ext/c/*.c ext/
 SANITIZE_TESTS := tests/test_bytetrack.py tests/test_tracker.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench bench-tracker sanitize soak clean test-clients
+.PHONY: help setup demo test lint format bench bench-tracker sanitize soak clean test-clients bench-predecessor bindings test-gpu
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | awk -F ':.*  ## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -24,6 +24,14 @@ $(READY): $(SOURCES)
 	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[test]'
 	@# Without its requirements: they name the desktop's OpenCV, which would take the place of the headless one.
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'trackeval>=1.3'
+	@touch $@
+
+bindings: build/bindings/ready  ## Fetch TensorRT's bindings, whose signatures a test checks; 3 MB
+
+build/bindings/ready: $(READY)
+	@rm -rf build/bindings
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target build/bindings/10 'tensorrt-cu12-bindings==10.*'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target build/bindings/11 'tensorrt-cu13-bindings==11.*'
 	@touch $@
 
 demo: $(READY)  ## Follow people across two cameras of a real clip; writes demo-map.png
@@ -62,6 +70,12 @@ sanitize: $(READY)  ## Run the compiled core's tests under the address and undef
 
 soak: $(READY)  ## Run the minutes-long tests
 	@$(BIN)/python -m pytest -m soak --timeout=3600 $(TEST_ARGS)
+
+test-gpu: $(READY)  ## Run the tests that need an NVIDIA GPU
+	@$(BIN)/python -m pytest -m gpu $(TEST_ARGS)
+
+bench-predecessor: $(READY)  ## Print the strategy table: a session a camera against one batched call, and the savings
+	@$(BIN)/python -m tests.bench.predecessor
 
 clean:  ## Remove .venv and everything built
 	rm -rf $(VENV) build dist *.egg-info demo-map.png .mypy_cache .ruff_cache .pytest_cache .hypothesis

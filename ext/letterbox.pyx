@@ -11,11 +11,11 @@ cdef extern from "resize.h" nogil:
         float bias[3]
         int reverse
 
-    size_t spoton_resize_workspace(int width, int out_width)
+    size_t spoton_resize_workspace(int out_width)
     int spoton_resize(const uint8_t *source, ptrdiff_t stride, int width, int height, float *target, int plane_width,
                       int plane_height, int out_width, int out_height, const spoton_normalisation *normalisation,
                       void *workspace)
-    void spoton_pad(float *target, int plane_width, int plane_height, int out_width, int out_height, float value)
+    void spoton_pad(float *target, int plane_width, int plane_height, int out_width, int out_height, const float *value)
 
 
 cdef class Normalisation:
@@ -39,12 +39,12 @@ cdef class Normalisation:
 
 
 def letterbox(const uint8_t[:, :, :] image not None, float[:, :, ::1] tensor not None, Normalisation normalisation not None,
-              float pad=114.0):
+              float pad=114.0, bint stretch=False):
     """Fit a BGR picture u8 (H, W, 3) into the planes f4 (3, h, w) at the top left, keeping its aspect ratio.
 
-    The rest of the planes becomes `pad` (as the network sees it, not normalised). Rows of the picture may be strided,
-    pixels may not. Returns the scale: network pixels per picture pixel, first x, then y (they differ by rounding to
-    whole pixels only). Raises ValueError on wrong shapes.
+    The rest of the planes becomes the grey level `pad`, normalised like the picture; with `stretch` there is no rest.
+    Rows of the picture may be strided, pixels may not. Returns the scale: network pixels per picture pixel, first x,
+    then y (they differ by rounding to whole pixels only, unless stretched). Raises ValueError on wrong shapes.
     """
     cdef int height = <int>image.shape[0], width = <int>image.shape[1]
     cdef int plane_height = <int>tensor.shape[1], plane_width = <int>tensor.shape[2]
@@ -54,13 +54,18 @@ def letterbox(const uint8_t[:, :, :] image not None, float[:, :, ::1] tensor not
     cdef double scale = min(plane_width / <double>width, plane_height / <double>height)
     cdef int out_width = max(1, min(plane_width, <int>(width * scale + 0.5)))
     cdef int out_height = max(1, min(plane_height, <int>(height * scale + 0.5)))
-    cdef void *workspace = malloc(spoton_resize_workspace(width, out_width))
+    if stretch:
+        out_width, out_height = plane_width, plane_height
+    cdef float around[3]
+    for channel in range(3):
+        around[channel] = pad * normalisation.value.scale[channel] + normalisation.value.bias[channel]
+    cdef void *workspace = malloc(spoton_resize_workspace(out_width))
     if workspace == NULL:
         raise MemoryError
     with nogil:
         spoton_resize(&image[0, 0, 0], image.strides[0], width, height, &tensor[0, 0, 0], plane_width, plane_height,
                       out_width, out_height, &normalisation.value, workspace)
-        spoton_pad(&tensor[0, 0, 0], plane_width, plane_height, out_width, out_height, pad)
+        spoton_pad(&tensor[0, 0, 0], plane_width, plane_height, out_width, out_height, around)
     free(workspace)
     return out_width / <double>width, out_height / <double>height
 
@@ -76,6 +81,8 @@ def crop(const uint8_t[:, :, :] image not None, const float[:, ::1] xyxy not Non
     cdef int height = <int>image.shape[0], width = <int>image.shape[1]
     cdef int plane_height = <int>tensor.shape[2], plane_width = <int>tensor.shape[3]
     cdef int x1, y1, x2, y2
+    cdef float nothing[3]
+    nothing[0] = nothing[1] = nothing[2] = 0
     if xyxy.shape[1] != 4 or tensor.shape[0] != n or tensor.shape[1] != 3:
         raise ValueError("want boxes (N, 4) and a tensor (N, 3, h, w)")
     check_picture(image)
@@ -83,7 +90,7 @@ def crop(const uint8_t[:, :, :] image not None, const float[:, ::1] xyxy not Non
         raise ValueError("a box is not finite")
     if n == 0:
         return
-    cdef void *workspace = malloc(spoton_resize_workspace(width, plane_width))
+    cdef void *workspace = malloc(spoton_resize_workspace(plane_width))
     if workspace == NULL:
         raise MemoryError
     with nogil:
@@ -94,7 +101,7 @@ def crop(const uint8_t[:, :, :] image not None, const float[:, ::1] xyxy not Non
                 spoton_resize(&image[y1, x1, 0], image.strides[0], x2 - x1, y2 - y1, &tensor[i, 0, 0, 0], plane_width,
                               plane_height, plane_width, plane_height, &normalisation.value, workspace)
             else:
-                spoton_pad(&tensor[i, 0, 0, 0], plane_width, plane_height, 0, 0, 0.0)
+                spoton_pad(&tensor[i, 0, 0, 0], plane_width, plane_height, 0, 0, nothing)
     free(workspace)
 
 

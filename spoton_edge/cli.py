@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from spoton_edge import __version__
+from spoton_edge import __version__, engine_verbs
 from spoton_edge import replay_verbs as replaying
 from spoton_edge.errors import ExitCode, MissingExtraError, SpotOnError, UsageError
 from spoton_edge.evaluation import command as evaluation
@@ -115,6 +115,7 @@ def parser() -> argparse.ArgumentParser:
     where = _verb(model_verbs, "path", _models_path, "Print where a model's file lies")
     where.add_argument("name", help="a name of `spoton-edge models list`")
     _cache(where)
+    engine_verbs.add_compare(model_verbs)
 
     _calibrate(verbs)
 
@@ -160,6 +161,7 @@ def parser() -> argparse.ArgumentParser:
 
     replaying.add_verbs(verbs)
     evaluation.add_verbs(verbs)
+    engine_verbs.add_verbs(verbs)
     return top
 
 

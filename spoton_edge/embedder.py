@@ -9,8 +9,8 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from spoton_edge._ext.letterbox import Normalisation, crop
-from spoton_edge.engine import Engine
+from spoton_edge.engine import Engine, PictureFormat
+from spoton_edge.engine.host_input import picture_input
 from spoton_edge.errors import ModelError
 from spoton_edge.types import F4, I4, Bool, FrameBatch, Tracklets
 
@@ -59,11 +59,11 @@ class ReidNetwork:
         """input_size: width, height; mean, std in grey levels, colour "rgb" or "bgr": what the network was trained on;
         crops_per_batch: more crops than these are described in several calls. Raises ModelError on a wrong output."""
         width, height = input_size
-        self._engine = engine
-        self._normalisation = Normalisation(mean, std, colour)
-        self._input = np.zeros((crops_per_batch, 3, height, width), np.float32)
+        form = PictureFormat((mean[0], mean[1], mean[2]), (std[0], std[1], std[2]), colour, letterbox=False)
+        self._largest = crops_per_batch
+        self._input = picture_input(engine, input_size, form, crops_per_batch)
         try:
-            output = engine.infer(self._input[:1])[0]
+            output = self._input.infer(1)[0]
         except Exception as error:
             raise ModelError(f"reid.model does not fit crops of {width}x{height}: {error}") from error
         if output.ndim != 2:
@@ -74,20 +74,20 @@ class ReidNetwork:
         """See Appearance.describe."""
         vectors = np.empty((sum(map(len, boxes)), self.dimension), np.float32)
         described = filled = 0
-        for image, of_image in zip(images, boxes, strict=True):
+        for number, of_image in enumerate(boxes):
             start = 0
             while start < len(of_image):
-                take = min(len(of_image) - start, len(self._input) - filled)
-                crop(image, of_image[start : start + take], self._input[filled : filled + take], self._normalisation)
+                take = min(len(of_image) - start, self._largest - filled)
+                self._input.crop(images, number, of_image[start : start + take], filled)
                 start, filled = start + take, filled + take
-                if filled == len(self._input):
+                if filled == self._largest:
                     described, filled = self._flush(vectors, described, filled), 0
         self._flush(vectors, described, filled)
         return unit_rows(vectors)
 
     def _flush(self, vectors: F4, described: int, filled: int) -> int:
         if filled:
-            vectors[described : described + filled] = self._engine.infer(self._input[:filled])[0]
+            vectors[described : described + filled] = self._input.infer(filled)[0]
         return described + filled
 
 

@@ -42,7 +42,12 @@ def load_graph(path: Path) -> onnx.ModelProto:
     return model
 
 
-def operate(model: onnx.ModelProto, steps: Iterable[str], takes: InputSpec, gives: OutputSpec) -> None:
+def save_graph(model: onnx.ModelProto, path: Path) -> None:
+    """Write an ONNX file, the same graph giving the same bytes."""
+    path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def operate(model: onnx.ModelProto, steps: Iterable[str], takes: InputSpec, *gives: OutputSpec) -> None:
     """Carry out the manifest's surgery, and check the graph against the manifest's contract.
 
     Raises SurgeryError where a step cannot be done, ModelError where the outcome is not what the manifest says.
@@ -50,7 +55,7 @@ def operate(model: onnx.ModelProto, steps: Iterable[str], takes: InputSpec, give
     for step in steps:
         OPERATIONS[step](model)
     onnx.checker.check_model(model, full_check=True)
-    check_contract(model, takes, gives)
+    check_contract(model, takes, *gives)
 
 
 def make_batch_dynamic(model: onnx.ModelProto) -> None:
@@ -148,18 +153,23 @@ OPERATIONS: dict[str, Callable[[onnx.ModelProto], None]] = {
 }
 
 
-def check_contract(model: onnx.ModelProto, takes: InputSpec, gives: OutputSpec, *, fixed_size: bool = False) -> None:
-    """Raise ModelError unless the graph's input and output have the manifest's names and shapes.
+def check_contract(model: onnx.ModelProto, takes: InputSpec, *gives: OutputSpec, fixed_size: bool = False) -> None:
+    """Raise ModelError unless the graph's input and outputs have the manifest's names, shapes and input type.
 
     With `fixed_size` any axis but the first, the batch, may be fixed where the manifest's is free.
     """
     inputs = true_inputs(model.graph)
-    for what, values, spec in (("input", inputs, takes), ("output", list(model.graph.output), gives)):
+    for what, values, specs in (("input", inputs, (takes,)), ("output", list(model.graph.output), gives)):
         found = {value.name: shape_of(value) for value in values}
-        shape = found.get(spec.name)
-        if len(values) != 1 or shape is None or not fits(shape, spec.shape, fixed_size):
+        if set(found) != {spec.name for spec in specs} or not all(
+            fits(found[spec.name], spec.shape, fixed_size) for spec in specs
+        ):
             there = ", ".join(f"{name} {list(dims)}" for name, dims in found.items()) or "nothing"
-            raise ModelError(f"its {what} is {there}, not {spec.name} {list(spec.shape)}")
+            wanted = ", ".join(f"{spec.name} {list(spec.shape)}" for spec in specs)
+            raise ModelError(f"its {what} is {there}, not {wanted}")
+    dtype = helper.tensor_dtype_to_np_dtype(inputs[0].type.tensor_type.elem_type).name
+    if dtype != takes.dtype:
+        raise ModelError(f"its input is {dtype}, not {takes.dtype}")
 
 
 def fits(shape: tuple[Dimension, ...], expected: tuple[Dimension, ...], fixed_size: bool) -> bool:

@@ -101,7 +101,7 @@ Source: TypeAlias = Annotated[WheelMember | GithubFile | DebMember | LocalFile, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputSpec:
-    """What the graph eats: float32 NCHW, channel c = (pixel_c - mean_c) / std_c in grey levels, in `colour` order.
+    """What the graph eats: NCHW of `dtype`, channel c = (pixel_c - mean_c) / std_c in grey levels, in `colour` order.
 
     `letterbox` keeps the aspect ratio, puts the picture top left and fills the rest with `pad`; `stretch` does not.
     """
@@ -116,6 +116,7 @@ class InputSpec:
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
     multiple: Annotated[int, Field(gt=0)] = 1  # width and height are multiples of this
     pad: Annotated[int, Field(ge=0, le=255)] = 114
+    dtype: Literal["float32", "float16"] = "float32"  # of the ONNX file; an engine built from it states its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,14 +130,24 @@ class OutputSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetectorSpec:
-    """How a detector's rows become people."""
+    """How a detector's rows become people.
+
+    `..._from` name outputs where a family has several; without them the first has all. Families: "yolox" (raw grids),
+    "yolov8" (boxes and probabilities of every anchor), "detr" (queries: no suppression), "chosen" (the graph ends in
+    suppression).
+    """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
     person_class: Annotated[int, Field(ge=0)]
     classes: Annotated[int, Field(gt=0)]
-    strides: tuple[Annotated[int, Field(gt=0)], ...]  # of the rows, in their order
+    strides: tuple[Annotated[int, Field(gt=0)], ...] = ()  # of the rows, in their order
     min_score: Annotated[float, Field(ge=0, le=1)]
-    nms_iou: Annotated[float, Field(gt=0, le=1)]
+    nms_iou: Annotated[float, Field(gt=0, le=1)] = 1.0
+    logits: bool = False  # of "detr": scores are before the sigmoid
+    boxes_from: str | None = None
+    scores_from: str | None = None
+    classes_from: str | None = None  # class numbers, of "chosen"
+    count_from: str | None = None  # how many rows are meant, of "chosen"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,10 +178,11 @@ class Manifest:
     licence: str
     sources: tuple[Source, ...] = ()  # none: a person's own model, given by path
     suffix: Annotated[str, Field(pattern=r"^\.[a-z0-9]+$")] = ".onnx"
-    family: Literal["yolox", "osnet", "retail-0287", ""] = ""
+    family: Literal["yolox", "yolov8", "detr", "chosen", "osnet", "retail-0287", "vit", ""] = ""
     surgery: tuple[Surgery, ...] = ()
     input: InputSpec | None = None
     output: OutputSpec | None = None
+    more_outputs: tuple[OutputSpec, ...] = ()
     detector: DetectorSpec | None = None
     embedding: EmbeddingSpec | None = None
 
@@ -179,6 +191,11 @@ class Manifest:
         for key in () if self.kind == "clip" else ("family", "input", "output", *needed):
             if not getattr(self, key):
                 raise ValueError(f"a {self.kind} needs {key}")
+
+    @property
+    def outputs(self) -> tuple[OutputSpec, ...]:
+        """Everything the graph gives."""
+        return (*([self.output] if self.output else []), *self.more_outputs)
 
     @property
     def file_name(self) -> str:

@@ -125,7 +125,7 @@ def manifest_of_file(path: Path, kind: str) -> Manifest:
     for known in manifests().values():
         if known.kind == kind and known.input is not None and known.output is not None:
             try:
-                surgery.check_contract(graph, known.input, known.output, fixed_size=True)
+                surgery.check_contract(graph, known.input, *known.outputs, fixed_size=True)
             except ModelError as complaint:
                 complaints.append(f"{known.name}: {complaint}")
             else:
@@ -224,7 +224,7 @@ def operate_on(known: Manifest, path: Path) -> None:
     if known.input is not None and known.output is not None:
         surgery = graph_surgery()
         graph = surgery.load_graph(path)
-        surgery.operate(graph, known.surgery, known.input, known.output)
+        surgery.operate(graph, known.surgery, known.input, *known.outputs)
         path.write_bytes(graph.SerializeToString(deterministic=True))
 
 

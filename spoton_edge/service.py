@@ -19,18 +19,19 @@ from typing import Any, TypeVar
 import numpy as np
 from pydantic import BaseModel
 
-from spoton_edge import config, explain, keys, models
+from spoton_edge import config, explain, keys, network_swap
 from spoton_edge.assembly import build_associator, build_planes, build_tracker, statistics_of
 from spoton_edge.capture import Capture, Source
 from spoton_edge.control import FOLDER, ControlServer, Handler
 from spoton_edge.description import describe
-from spoton_edge.detector import Detector
-from spoton_edge.embedder import Embedder, ReidNetwork, StripeHistogram
-from spoton_edge.engine import load_engine
+from spoton_edge.embedder import Embedder
+from spoton_edge.engine.backends import Backends
 from spoton_edge.errors import ExitCode, NotReadyError, PublishError, SpotOnError, StateError, UsageError
 from spoton_edge.ground_plane import Site
 from spoton_edge.ids import Ids
 from spoton_edge.metrics import StageTimer
+from spoton_edge.network_swap import NetworkSwap
+from spoton_edge.networks import BuildLog, build_appearance, build_detector
 from spoton_edge.pipeline import STAGES, Pipeline
 from spoton_edge.publisher import Publisher
 from spoton_edge.types import Status, TrackState
@@ -68,7 +69,11 @@ class Service:
             self.capture.open()
             ids = Ids(ids_file(state, site.site))
             undo.callback(ids.close)
-            self.pipeline = build_pipeline(site, self.capture, cache, ids.take)
+            threads = site.runtime.threads or 0
+            backends = Backends(site.runtime.backend, cache, threads=threads, progress=BuildLog())
+            self.pipeline = build_pipeline(site, self.capture, cache, backends, ids.take)
+            self._swap = NetworkSwap(backends, cache)
+            undo.callback(self._swap.close)
             undo.callback(self.pipeline.publisher.close)
             verbs: dict[str, Handler] = {
                 "status": self.status,
@@ -161,7 +166,17 @@ class Service:
         except TimeoutError:
             raise NotReadyError("the daemon is busy; ask again in a moment") from None
 
+    def _take_detector(self) -> None:
+        """Swap in the detector that a reload has asked for, once it is ready."""
+        taken = self._swap.take()
+        if taken is not None:
+            site, self.pipeline.detector = taken
+            kept = self._site.detector
+            section = kept.model_copy(update={key: getattr(site.detector, key) for key in network_swap.KEYS})
+            self._site = self._site.model_copy(update={"detector": section})
+
     def _answer(self) -> None:
+        self._take_detector()
         if self._reload_asked.is_set():
             self._reload_asked.clear()
             self._reload_and_log()
@@ -189,7 +204,15 @@ class Service:
 
     def _reload(self) -> list[str]:
         site = config.load(self._path)
-        lines = [f"{key}: changed; takes effect on restart" for key in changed_keys(self._site, site)]
+        swapped = {f"detector.{key}" for key in network_swap.KEYS}
+        lines = [
+            f"{key}: changed; takes effect {'when the new network is ready' if key in swapped else 'on restart'}"
+            for key in changed_keys(self._site, site)
+        ]
+        if network_swap.asks_for_another(self._site, site):
+            self._swap.ask(site)
+        else:
+            self._swap.close()
         if self._site.publish.keys is not None:
             self.pipeline.publisher.admit(keys.load(Path(self._site.publish.keys)))
             lines.append("publish.keys: read again")
@@ -256,12 +279,14 @@ def build_capture(site: config.Site, *, fast: bool) -> Capture:
     )
 
 
-def build_pipeline(site: config.Site, capture: Capture, cache: Path, next_id: Callable[[], int]) -> Pipeline:
+def build_pipeline(
+    site: config.Site, capture: Capture, cache: Path, backends: Backends, next_id: Callable[[], int]
+) -> Pipeline:
     """Everything after the batch. The capture must be open, because its frames' sizes and rates are needed; next_id:
     gives ids that were never given before."""
     formats = capture.formats()
     planes = build_planes(site, [frames.size for frames in formats])
-    appearance = build_appearance(site, cache)
+    appearance = build_appearance(site, cache, backends)
     encoder = Encoder(
         site.site,
         site.box,
@@ -270,7 +295,7 @@ def build_pipeline(site: config.Site, capture: Capture, cache: Path, next_id: Ca
         encoding=site.publish.format,
         boxes=site.publish.boxes,
     )
-    detector = build_detector(site, cache)
+    detector = build_detector(site, cache, backends)
     return Pipeline(
         detector=detector,
         tracker=build_tracker(site, [frames.rate_hz or USUAL_RATE_HZ for frames in formats]),
@@ -287,45 +312,6 @@ def build_pipeline(site: config.Site, capture: Capture, cache: Path, next_id: Ca
         ),
         timer=StageTimer(STAGES),
         detect_every=site.detector.every,
-    )
-
-
-def build_detector(site: config.Site, cache: Path) -> Detector:
-    """The person detector of `detector.model`, sized for all cameras at once."""
-    manifest = models.manifest_for(site.detector.model, "detector")
-    engine = load_engine(
-        models.resolve(site.detector.model, cache), backend=site.runtime.backend, threads=site.runtime.threads or 0
-    )
-    assert manifest.detector is not None
-    assert manifest.input is not None
-    return Detector(
-        engine,
-        input_size=site.detector.input,
-        min_score=site.detector.min_score,
-        max_iou=manifest.detector.nms_iou,
-        person=manifest.detector.person_class,
-        pad=manifest.input.pad,
-        max_batch=len(site.cameras),
-    )
-
-
-def build_appearance(site: config.Site, cache: Path) -> ReidNetwork | StripeHistogram:
-    """What describes people: the network of `reid.model`, or colour histograms."""
-    name = site.reid.model
-    if name is None:
-        log.info("appearance: colour histograms (no reid.model is set)")
-        return StripeHistogram()
-    manifest = models.manifest_for(name, "reid")
-    log.info("appearance: %s", name)
-    assert manifest.input is not None
-    engine = load_engine(models.resolve(name, cache), backend=site.runtime.backend, threads=site.runtime.threads or 0)
-    return ReidNetwork(
-        engine,
-        input_size=manifest.input.size,
-        mean=manifest.input.mean,
-        std=manifest.input.std,
-        colour=manifest.input.colour,
-        crops_per_batch=site.reid.crops_per_batch,
     )
 
 

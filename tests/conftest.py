@@ -1,8 +1,11 @@
 """Where tests find footage and weights that are not part of the project."""
 
+import importlib.util
 from pathlib import Path
 
 import pytest
+
+from tests.e2e.harness import lacking
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -23,3 +26,10 @@ def shared_models() -> Path:
     if not path.is_dir():
         pytest.skip("no ../shared/models: real weights are absent")
     return path
+
+
+@pytest.fixture(scope="session")
+def tensorrt_rtx() -> None:
+    """Skips by name where TensorRT-RTX, which builds engines without a GPU, is not installed."""
+    if importlib.util.find_spec("tensorrt_rtx") is None:
+        lacking("tensorrt-rtx-cu13, which builds engines")

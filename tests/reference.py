@@ -54,6 +54,31 @@ def decode_yolox(
     return np.array(boxes).reshape(-1, 4), np.array(scores)
 
 
+def decode_yolov8(raw: np.ndarray, person: int, min_score: float) -> tuple[np.ndarray, np.ndarray]:
+    """A YOLOv8 head f4 (4 + classes, anchors) to boxes f4 (n, 4) and scores, in anchor order."""
+    boxes, scores = [], []
+    for cx, cy, w, h, *classes in raw.T:
+        if classes[person] >= np.float32(min_score):
+            half_w, half_h = np.float32(0.5) * w, np.float32(0.5) * h
+            boxes.append([cx - half_w, cy - half_h, cx + half_w, cy + half_h])
+            scores.append(classes[person])
+    return np.array(boxes, np.float32).reshape(-1, 4), np.array(scores, np.float32)
+
+
+def decode_detr(
+    boxes: np.ndarray, logits: np.ndarray, width: int, height: int, person: int, min_score: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Queries (n, 4) as shares and logits (n, classes) to boxes f8 in pixels and probabilities, best first."""
+    found = []
+    for query, ((cx, cy, w, h), row) in enumerate(zip(boxes.astype(float), logits.astype(float), strict=True)):
+        probability = 1 / (1 + math.exp(-row[person]))
+        if probability >= min_score:
+            box = [(cx - w / 2) * width, (cy - h / 2) * height, (cx + w / 2) * width, (cy + h / 2) * height]
+            found.append((-probability, query, box))
+    found.sort()
+    return np.array([box for _, _, box in found]).reshape(-1, 4), np.array([-score for score, _, _ in found])
+
+
 def iou(a: np.ndarray, b: np.ndarray) -> float:
     """Intersection over union of two boxes; 0 where they only touch."""
     w = min(a[2], b[2]) - max(a[0], b[0])

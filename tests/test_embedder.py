@@ -9,8 +9,8 @@ class Colours:
     """An engine whose vector is the mean of each plane."""
 
     backend = "test"
-    inputs = (TensorSpec("data", (None, 3, 8, 4), "tensor(float)"),)
-    outputs = (TensorSpec("output", (None, 3), "tensor(float)"),)
+    inputs = (TensorSpec("data", (None, 3, 8, 4), "float32"),)
+    outputs = (TensorSpec("output", (None, 3), "float32"),)
 
     def __init__(self) -> None:
         self.batches: list[int] = []

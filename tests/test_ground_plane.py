@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spoton_edge.ground_plane import PEOPLE_M, (
+from spoton_edge.ground_plane import (
+    PEOPLE_M,
     FootModel,
     GroundPlane,
     Site,

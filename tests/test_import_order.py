@@ -24,6 +24,7 @@ LEVELS: list[set[str]] = [
         "gallery",
         "graph_surgery",
         "ground_plane",
+        "half_precision",
         "handoff",
         "manifests",
         "metrics",
@@ -35,6 +36,7 @@ LEVELS: list[set[str]] = [
         "wire",
     },
     {"engine"},
+    {"decoding"},
     {
         "assignment",
         "association",
@@ -58,18 +60,19 @@ LEVELS: list[set[str]] = [
     {"explain", "recorder"},
     {"calibration"},
     {"pipeline"},
-    {"assembly", "description"},
+    {"assembly", "description", "networks", "pictures"},
+    {"engine_check", "model_comparison", "network_swap"},
     {"evaluation", "play", "record", "replay", "service", "watch"},
     {"demo_map"},
     {"demo"},
-    {"replay_verbs"},
+    {"engine_verbs", "replay_verbs"},
     {"cli"},
     {"__main__"},
 ]
 TOGETHER = [
     {"client", "feed", "messages"},
     {"codecs", "people", "wire"},
-    {"models", "manifests", "pinned_files", "file_sources", "transfers", "graph_surgery"},
+    {"models", "manifests", "pinned_files", "file_sources", "transfers", "graph_surgery", "half_precision"},
     {
         "association",
         "assignment",
@@ -89,10 +92,10 @@ TOGETHER = [
 
 HEAVY = {
     "av": {"capture"},
-    "cv2": {"calibration", "embedder", "evaluation"},
+    "cv2": {"calibration", "embedder", "evaluation", "pictures"},
     "h5py": {"calibration"},
     "matplotlib": {"calibration", "demo_map", "evaluation"},
-    "onnx": {"graph_surgery"},
+    "onnx": {"graph_surgery", "half_precision"},
     "onnxruntime": {"engine"},
     "ruamel": {"calibration"},
     "scipy": {"calibration", "evaluation"},

@@ -35,6 +35,70 @@ int spoton_decode_yolox(const float *raw, int anchors, int columns, int width, i
     return kept;
 }
 
+/* Appends a box given by its centre; 0 where it is not finite. */
+static int append_centred(spoton_candidates *out, int at, float cx, float cy, float w, float h, float score) {
+    if (!isfinite(score + cx + cy + w + h)) return 0;
+    float *box = out->xyxy + 4 * (size_t)at;
+    box[0] = cx - 0.5f * w;
+    box[1] = cy - 0.5f * h;
+    box[2] = cx + 0.5f * w;
+    box[3] = cy + 0.5f * h;
+    out->score[at] = score;
+    return 1;
+}
+
+int spoton_decode_yolov8(const float *raw, int rows, int anchors, int person, float min_score, spoton_candidates *out,
+                         int *bad) {
+    if (anchors < 1 || person < 0 || 4 + person >= rows || out->capacity < anchors) return -1;
+    const float *scores = raw + (size_t)(4 + person) * (size_t)anchors;
+    const float *cx = raw, *cy = cx + anchors, *w = cy + anchors, *h = w + anchors;
+    int kept = 0;
+    *bad = 0;
+    for (int i = 0; i < anchors; i++) {
+        if (scores[i] < min_score) continue;
+        if (append_centred(out, kept, cx[i], cy[i], w[i], h[i], scores[i])) kept++;
+        else ++*bad;
+    }
+    return kept;
+}
+
+int spoton_decode_detr(const float *boxes, int box_stride, const float *scores, int score_stride, int queries,
+                       int classes, int logits, int width, int height, int person, float min_score,
+                       spoton_candidates *out, int *bad) {
+    if (queries < 1 || person < 0 || person >= classes || out->capacity < queries) return -1;
+    const float x = (float)width, y = (float)height;
+    int kept = 0;
+    *bad = 0;
+    for (int i = 0; i < queries; i++) {
+        const float given = scores[(size_t)i * (size_t)score_stride + (size_t)person];
+        const float score = logits ? 1.0f / (1.0f + expf(-given)) : given;
+        if (score < min_score) continue;
+        const float *box = boxes + (size_t)i * (size_t)box_stride;
+        if (append_centred(out, kept, box[0] * x, box[1] * y, box[2] * x, box[3] * y, score)) kept++;
+        else ++*bad;
+    }
+    return kept;
+}
+
+int spoton_take_class(const float *boxes, int box_stride, const float *scores, int score_stride, const float *classes,
+                      int class_stride, int count, int person, float min_score, spoton_candidates *out, int *bad) {
+    if (count < 0 || out->capacity < count) return -1;
+    int kept = 0;
+    *bad = 0;
+    for (int i = 0; i < count; i++) {
+        const float score = scores[(size_t)i * (size_t)score_stride];
+        if (score < min_score || classes[(size_t)i * (size_t)class_stride] != (float)person) continue;
+        const float *box = boxes + (size_t)i * (size_t)box_stride;
+        if (!isfinite(score + box[0] + box[1] + box[2] + box[3])) {
+            ++*bad;
+            continue;
+        }
+        for (int side = 0; side < 4; side++) out->xyxy[4 * kept + side] = box[side];
+        out->score[kept++] = score;
+    }
+    return kept;
+}
+
 /* Shell sort by falling score, equal scores by rising row: total order, so the result does not depend on the method. */
 static void sort_by_score(const float *score, int32_t *order, int count) {
     for (int gap = count / 2; gap > 0; gap = gap == 2 ? 1 : (int)(gap / 2.2)) {
@@ -58,10 +122,14 @@ static float intersection_over_union(const float *a, const float *b) {
     return common / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - common);
 }
 
+void spoton_rank(const spoton_candidates *candidates, int count) {
+    for (int i = 0; i < count; i++) candidates->order[i] = i;
+    sort_by_score(candidates->score, candidates->order, count);
+}
+
 int spoton_nms(const spoton_candidates *candidates, int count, float max_iou) {
     int32_t *order = candidates->order;
-    for (int i = 0; i < count; i++) order[i] = i;
-    sort_by_score(candidates->score, order, count);
+    spoton_rank(candidates, count);
     int kept = 0;
     for (int i = 0; i < count; i++) {
         const float *box = candidates->xyxy + 4 * order[i];

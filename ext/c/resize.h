@@ -13,8 +13,8 @@ typedef struct {
     int reverse;
 } spoton_normalisation;
 
-/* Bytes of workspace that spoton_resize needs for sources up to `width` wide and targets up to `out_width` wide. */
-size_t spoton_resize_workspace(int width, int out_width);
+/* Bytes of workspace that spoton_resize needs for targets up to `out_width` wide; any alignment will do. */
+size_t spoton_resize_workspace(int out_width);
 
 /* Resizes the `width` x `height` picture at `source` (3 bytes a pixel, `stride` bytes a row) to `out_width` x
  * `out_height` and writes it to the top left of three float planes at `target`, each `plane_height` rows of
@@ -27,7 +27,7 @@ int spoton_resize(const uint8_t *source, ptrdiff_t stride, int width, int height
                   int plane_height, int out_width, int out_height, const spoton_normalisation *normalisation,
                   void *workspace);
 
-/* Fills what spoton_resize leaves free, right of and below the picture, with `value` on all three planes. */
-void spoton_pad(float *target, int plane_width, int plane_height, int out_width, int out_height, float value);
+/* Fills what spoton_resize leaves free, right of and below the picture, with `value[p]` on plane p. */
+void spoton_pad(float *target, int plane_width, int plane_height, int out_width, int out_height, const float *value);
 
 #endif

@@ -1,6 +1,21 @@
 from spoton_edge.types import F4
 
-class YoloxDecoder:
-    bad_rows: int
+class Decoder:
     def __init__(self, width: int, height: int, *, person: int = 0, min_score: float, max_iou: float) -> None: ...
+    @property
+    def bad_rows(self) -> int: ...
+
+class YoloxDecoder(Decoder):
     def decode(self, raw: F4) -> tuple[F4, F4]: ...
+
+class Yolov8Decoder(Decoder):
+    def decode(self, raw: F4) -> tuple[F4, F4]: ...
+
+class DetrDecoder(Decoder):
+    def __init__(
+        self, width: int, height: int, *, person: int = 0, min_score: float, max_iou: float = 1.0, logits: bool = True
+    ) -> None: ...
+    def decode(self, boxes: F4, scores: F4) -> tuple[F4, F4]: ...
+
+class ChosenDecoder(Decoder):
+    def decode(self, boxes: F4, scores: F4, classes: F4, count: int = -1) -> tuple[F4, F4]: ...

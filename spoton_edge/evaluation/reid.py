@@ -18,7 +18,8 @@ from matplotlib.figure import Figure
 
 from spoton_edge import models
 from spoton_edge.embedder import Appearance, ReidNetwork, StripeHistogram
-from spoton_edge.engine import load_engine
+from spoton_edge.engine import Workload
+from spoton_edge.engine.backends import Backends
 from spoton_edge.evaluation.crops import Crops
 from spoton_edge.types import F4, F8, I8, Bool
 
@@ -67,7 +68,7 @@ def load(model: str, cache: Path) -> Appearance:
     spec = models.manifest_for(model, "reid").input
     assert spec is not None
     return ReidNetwork(
-        load_engine(models.resolve(model, cache), backend="auto"),
+        Backends("auto", cache).load(models.resolve(model, cache), Workload(spec.size, BATCH, BATCH)),
         input_size=spec.size,
         mean=spec.mean,
         std=spec.std,

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -207,6 +208,28 @@ def test_an_endpoint_in_use_is_one_line(site: Path) -> None:
         result = spoton("run", site, "--fast")
     assert result.returncode == ExitCode.USAGE
     assert endpoint in only_error(result)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_the_daemon_still_starts_ends_it_with_zero(number: signal.Signals, tmp_path: Path) -> None:
+    site = tmp_path / "site.yaml"
+    os.mkfifo(site)
+    command = [sys.executable, "-m", "spoton_edge", "run", str(site)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process, site.open("w"):
+        # Opened here means that it is being read there: a daemon that waits for its config.
+        process.send_signal(number)
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == ExitCode.STOPPED
+    assert said == ""
+
+
+@pytest.mark.parametrize("name", ["map.txt", "absent/map.png", "folder.png"])
+def test_a_demo_that_could_not_write_its_picture_says_so_before_it_runs(name: str, tmp_path: Path) -> None:
+    (tmp_path / "folder.png").mkdir()
+    result = spoton("demo", "--out", tmp_path / name, cache=tmp_path / "empty")
+    assert result.returncode == ExitCode.USAGE
+    assert name in only_error(result)
+    assert not (tmp_path / "empty").exists()
 
 
 def test_watch_on_what_is_no_endpoint_is_a_usage_error() -> None:

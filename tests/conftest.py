@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.clip import find_clip, find_detector
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
@@ -23,3 +25,21 @@ def shared_models() -> Path:
     if not path.is_dir():
         pytest.skip("no ../shared/models: real weights are absent")
     return path
+
+
+@pytest.fixture(scope="session")
+def clip() -> Path:
+    """The demo's clip; skips by name where it is absent."""
+    found = find_clip(SHARED)
+    if found is None:
+        pytest.skip("no vtest.avi: neither ../shared/data, nor SPOTON_DEMO_VIDEO, nor the cache has it")
+    return found
+
+
+@pytest.fixture(scope="session")
+def detector() -> str:
+    """Path of a detector's weights; skips by name where there are none."""
+    found = find_detector(SHARED)
+    if found is None:
+        pytest.skip("no detector: neither ../shared/models nor the cache has one")
+    return found

@@ -8,7 +8,9 @@ import importlib
 import json
 import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,8 +22,9 @@ from spoton_edge.evaluation import command as evaluation
 
 DEFAULT_ENDPOINT = "tcp://127.0.0.1:5591"
 
-MESSAGES = """Messages are what subscribers read: `watch --json` records them, `play` publishes a recording. Detections are
-what the detector found before anybody had an id: `replay` runs a site's tracking and identities on a recording of those."""
+MESSAGES = """Messages are what subscribers read: `watch --json` records them, `play` publishes a recording. Detections
+are what the detector found before anybody had an id: `replay` runs a site's tracking and identities on a recording of
+those."""
 
 EPILOG = """\
 exit codes:
@@ -41,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         format="%(levelname)-7s %(name)s: %(message)s",
         stream=sys.stderr,
     )
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # its notes on fonts concern nobody here
+    _unwind_on(signal.SIGTERM, 128 + signal.SIGTERM)
     try:
         code: int = options.run(options)
         sys.stdout.flush()
@@ -216,7 +221,15 @@ def _part(module: str, extra: str) -> Any:
         raise MissingExtraError(f"this needs {error.name}: pip install 'spoton-edge[{extra}]'") from None
 
 
+def _unwind_on(number: signal.Signals, code: int) -> None:
+    """Have a signal end the program with a code in order: what was started is stopped, what was half written goes."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(number, lambda *_: sys.exit(code))
+
+
 def _run(options: argparse.Namespace) -> int:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        _unwind_on(number, ExitCode.STOPPED)  # until the daemon runs and takes them itself
     from spoton_edge import config, models
 
     config.load(options.site)  # what is wrong with it is told even where an extra is missing

@@ -152,9 +152,9 @@ def status(endpoint: str, *, as_json: bool = False) -> int:
     result = ask(endpoint, "status")
     if as_json:
         return _print(json.dumps(result))
-    lines = [f"{result['people']} people, {result['batch_rate_hz']} batches/s, {result['batches']} since the start"]
+    lines = [f"{result['people']} people, {result['batch_rate_hz']:.1f} batches/s, {result['batches']} since the start"]
     for camera in result["cameras"]:
-        lines.append(f"{camera['name']}: {camera['state']}, {camera['fps']} fps, {camera['dropped']} dropped")
+        lines.append(f"{camera['name']}: {camera['state']}, {camera['fps']:.1f} fps, {camera['dropped']} dropped")
     return _print("\n".join(lines))
 
 

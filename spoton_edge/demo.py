@@ -5,8 +5,8 @@ The daemon is a process of its own and is heard over ZeroMQ like any other; noth
 
 from __future__ import annotations
 
+import logging
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -26,7 +26,7 @@ from rich.table import Table
 from spoton_edge import config, models
 from spoton_edge.client import Event, Message, Missed, Site, Status, Subscriber, Tracks
 from spoton_edge.demo_map import CameraView, draw
-from spoton_edge.errors import ExitCode, ModelError, SpotOnError
+from spoton_edge.errors import ExitCode, ModelError, SpotOnError, UsageError
 from spoton_edge.service import build_capture
 from spoton_edge.types import F8
 from spoton_edge.watch import board
@@ -96,12 +96,12 @@ def run(*, realtime: bool = False, out: Path = Path("demo-map.png"), cache: Path
     """Run the demo and return the exit code. realtime: by the clip's clock; out: where the picture goes."""
     console = Console()
     folder = models.cache_dir(cache)
-    if not out.absolute().parent.is_dir():
-        raise SpotOnError(f"--out {out}: no such folder")
+    if out.suffix != ".png" or out.is_dir() or not out.absolute().parent.is_dir():
+        raise UsageError(f"--out {out}: write the name of a .png file in a folder that exists")
+    # The picture is painted in this process: what capture notes meanwhile would break into the table.
+    logging.getLogger("spoton_edge.capture").setLevel(logging.WARNING)
     models.fetch("yolox-nano", folder, console.print)
     os.environ[CLIP_VARIABLE] = str(clip := find_clip(folder, console))
-    # So that the daemon is stopped in `finally`, whoever ends us.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with tempfile.TemporaryDirectory(prefix="spoton-") as scratch:
         site = write_site(Path(scratch))
         story = Story()

@@ -13,6 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon as PolygonPatch
 from matplotlib.patches import Rectangle
+from matplotlib.path import Path as PolygonPath
 
 from spoton_edge.types import F8, U8
 
@@ -60,13 +61,9 @@ def draw(
 
 def _draw_ground(axes: Any, trails: Mapping[int, F8], footprints: Mapping[str, F8], colours: Mapping[int, Any]) -> None:
     axes.set_facecolor(PAPER)
-    for name, polygon in footprints.items():
+    for polygon in footprints.values():
         axes.add_patch(PolygonPatch(polygon, closed=True, facecolor="#4878a8", alpha=0.07, edgecolor="none"))
         axes.add_patch(PolygonPatch(polygon, closed=True, fill=False, edgecolor="#4878a8", alpha=0.5, linestyle="--"))
-        corner = polygon[np.argmax(polygon @ (0.3, 1.0))]
-        axes.annotate(
-            name, corner, annotation_clip=True, xytext=(0, 5), textcoords="offset points", ha="center", color="#4878a8"
-        )
     for identity, trail in trails.items():
         colour = colours[identity]
         axes.plot(trail[:, 0], trail[:, 1], color=colour, linewidth=1.7, alpha=0.85, solid_capstyle="round")
@@ -83,6 +80,7 @@ def _draw_ground(axes: Any, trails: Mapping[int, F8], footprints: Mapping[str, F
     axes.set_xlabel("x, metres", color="#5b616b")
     axes.set_ylabel("y, metres", color="#5b616b")
     _fit(axes, np.concatenate([np.zeros((0, 2)), *trails.values()]))
+    _name_footprints(axes, footprints)
 
 
 def _fit(axes: Any, places: F8) -> None:
@@ -95,6 +93,19 @@ def _fit(axes: Any, places: F8) -> None:
     (left, bottom), (right, top) = (low + high) / 2 - half, (low + high) / 2 + half
     axes.set_xlim(left, right)
     axes.set_ylim(bottom, top)
+
+
+def _name_footprints(axes: Any, footprints: Mapping[str, F8]) -> None:
+    """Write each camera's name where, of what is shown, it alone sees the ground: a footprint may reach far beyond."""
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    shown = np.stack(np.meshgrid(np.linspace(left, right, 60), np.linspace(bottom, top, 60)), axis=-1).reshape(-1, 2)
+    inside = {name: PolygonPath(polygon).contains_points(shown) for name, polygon in footprints.items()}
+    sharing = sum(inside.values(), np.zeros(len(shown), np.int64))
+    for name, mine in inside.items():
+        if mine.any():
+            own = shown[mine & (sharing == sharing[mine].min())]
+            middle = own[np.argmin(((own - own.mean(axis=0)) ** 2).sum(axis=1))]
+            axes.annotate(f"camera {name}", middle, ha="center", color="#4878a8", fontsize=11, fontweight="bold")
 
 
 def _draw_view(axes: Any, view: CameraView, colours: Mapping[int, Any]) -> None:

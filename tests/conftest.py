@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.clip import find_clip, find_detector
 from tests.e2e.harness import lacking
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -33,3 +34,21 @@ def tensorrt_rtx() -> None:
     """Skips by name where TensorRT-RTX, which builds engines without a GPU, is not installed."""
     if importlib.util.find_spec("tensorrt_rtx") is None:
         lacking("tensorrt-rtx-cu13, which builds engines")
+
+
+@pytest.fixture(scope="session")
+def clip() -> Path:
+    """The demo's clip; skips by name where it is absent."""
+    found = find_clip(SHARED)
+    if found is None:
+        pytest.skip("no vtest.avi: neither ../shared/data, nor SPOTON_DEMO_VIDEO, nor the cache has it")
+    return found
+
+
+@pytest.fixture(scope="session")
+def detector() -> str:
+    """Path of a detector's weights; skips by name where there are none."""
+    found = find_detector(SHARED)
+    if found is None:
+        pytest.skip("no detector: neither ../shared/models nor the cache has one")
+    return found

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -14,8 +15,7 @@ import yaml
 
 from spoton_edge import __version__
 from spoton_edge.errors import ExitCode
-from tests.clip import find_clip, find_detector, write_site
-from tests.conftest import SHARED
+from tests.clip import write_site
 
 ROOT = Path(__file__).parents[1]
 
@@ -34,22 +34,6 @@ def only_error(result: subprocess.CompletedProcess[str]) -> str:
     lines = [line for line in result.stderr.splitlines() if not line.startswith(("INFO", "WARNING"))]
     assert len(lines) == 1, result.stderr
     return lines[0]
-
-
-@pytest.fixture(scope="session")
-def clip() -> Path:
-    found = find_clip(SHARED)
-    if found is None:
-        pytest.skip("no vtest.avi: neither ../shared/data, nor SPOTON_DEMO_VIDEO, nor the cache has it")
-    return found
-
-
-@pytest.fixture(scope="session")
-def detector() -> str:
-    found = find_detector(SHARED)
-    if found is None:
-        pytest.skip("no detector: neither ../shared/models nor the cache has one")
-    return found
 
 
 @pytest.fixture
@@ -207,6 +191,50 @@ def test_an_endpoint_in_use_is_one_line(site: Path) -> None:
         result = spoton("run", site, "--fast")
     assert result.returncode == ExitCode.USAGE
     assert endpoint in only_error(result)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_the_daemon_still_starts_ends_it_with_zero(number: signal.Signals, tmp_path: Path) -> None:
+    site = tmp_path / "site.yaml"
+    os.mkfifo(site)
+    command = [sys.executable, "-m", "spoton_edge", "run", str(site)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process, site.open("w"):
+        # Opened here means that it is being read there: a daemon that waits for its config.
+        process.send_signal(number)
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == ExitCode.STOPPED
+    assert said == ""
+
+
+def test_a_fetch_that_is_ended_takes_its_client_along(tmp_path: Path) -> None:
+    pip = tmp_path / "pip"
+    pip.mkdir()
+    pid = tmp_path / "pid"
+    os.mkfifo(pid)
+    (pip / "__init__.py").touch()
+    (pip / "__main__.py").write_text(
+        f"import os, sys, time\nif 'download' in sys.argv:\n    open({str(pid)!r}, 'w').write(str(os.getpid()))\n"
+        "    time.sleep(300)\n"
+    )
+    cache = tmp_path / "cache"
+    command = [sys.executable, "-m", "spoton_edge", "models", "fetch", "yolox-nano", "--cache", str(cache)]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL) as process:
+        client = int(pid.read_text())
+        process.terminate()
+        assert process.wait(timeout=30) == 128 + signal.SIGTERM
+    with pytest.raises(ProcessLookupError):
+        os.kill(client, 0)
+    assert not [path for path in cache.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("name", ["map.txt", "absent/map.png", "folder.png"])
+def test_a_demo_that_could_not_write_its_picture_says_so_before_it_runs(name: str, tmp_path: Path) -> None:
+    (tmp_path / "folder.png").mkdir()
+    result = spoton("demo", "--out", tmp_path / name, cache=tmp_path / "empty")
+    assert result.returncode == ExitCode.USAGE
+    assert name in only_error(result)
+    assert not (tmp_path / "empty").exists()
 
 
 def test_watch_on_what_is_no_endpoint_is_a_usage_error() -> None:

@@ -122,7 +122,7 @@ def test_the_only_daemon_is_found_and_of_several_one_must_be_named(tmp_path: Pat
 
 def test_the_verbs_print_what_they_learn(server: ControlServer, capsys: pytest.CaptureFixture[str]) -> None:
     assert control.status(server.endpoint) == 0
-    assert "c1: live, 9.98 fps, 2 dropped" in capsys.readouterr().out
+    assert "c1: live, 10.0 fps, 2 dropped" in capsys.readouterr().out
     assert control.status(server.endpoint, as_json=True) == 0
     assert json.loads(capsys.readouterr().out)["people"] == 3
     assert control.explain(server.endpoint, 4) == 0

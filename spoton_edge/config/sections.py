@@ -228,8 +228,8 @@ class Publish(Section):
     )
     keys: Text | None = Field(
         default=None,
-        description="folder with server.key and subscribers/*.key (`spoton-edge keys new`): encrypts the tcp endpoints with "
-        "CURVE and lets in only these",
+        description="folder with server.key and subscribers/*.key (`spoton-edge keys new`): encrypts the tcp endpoints "
+        "with CURVE and lets in only these",
     )
     insecure: Flag = Field(default=False, description="allow endpoints that other machines can reach, unencrypted")
 

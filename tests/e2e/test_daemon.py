@@ -12,28 +12,11 @@ import pytest
 
 from spoton_edge import wire
 from spoton_edge.client import Message, Status, Subscriber, Tracks
-from tests.clip import estimate, find_clip, find_detector, write_site
-from tests.conftest import SHARED
+from tests.clip import estimate, write_site
 from tests.e2e.daemon import hear, running
 from tests.pets import Truth
 
 FRAMES = 200
-
-
-@pytest.fixture(scope="module")
-def clip() -> Path:
-    found = find_clip(SHARED)
-    if found is None:
-        pytest.skip("no vtest.avi: neither ../shared/data, nor SPOTON_DEMO_VIDEO, nor the cache has it")
-    return found
-
-
-@pytest.fixture(scope="module")
-def detector() -> str:
-    found = find_detector(SHARED)
-    if found is None:
-        pytest.skip("no detector: neither ../shared/models nor the cache has one")
-    return found
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,7 @@ import pytest
 
 from spoton_edge.client import Subscriber, Tracks
 from spoton_edge.errors import ExitCode
-from tests.clip import find_clip, find_detector, write_site
-from tests.conftest import SHARED
+from tests.clip import write_site
 from tests.e2e.daemon import Daemon, running
 
 
@@ -21,10 +20,7 @@ def spoton(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Path:
-    clip, detector = find_clip(SHARED), find_detector(SHARED)
-    if clip is None or detector is None:
-        pytest.skip("needs vtest.avi and a detector: neither ../shared nor the cache has them")
+def site(tmp_path: Path, clip: Path, detector: str) -> Path:
     return write_site(tmp_path, clip, detector)
 
 

@@ -1,0 +1,78 @@
+"""What the demo remembers of the messages it hears, and the map it draws of that."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from spoton_edge.client import Missed
+from spoton_edge.demo import BREAK_FRAMES, Story
+from spoton_edge.demo_map import CameraView, draw
+from spoton_edge.messages import parse
+from spoton_edge.types import GlobalTracks
+from spoton_edge.wire import Message
+from tests.messages import CAMERA_NUMBERS, CAPTURED_NS, encoder, handoff, people, site
+
+BY = encoder()
+SQUARE = np.array([[0.0, 0.0], [10.0, 0.0], [10.0, 10.0], [0.0, 10.0]])
+
+
+def tell(story: Story, message: Message, seq: int) -> None:
+    heard = parse(json.loads(message.payload(seq)))
+    assert heard is not None
+    story.hear(heard)
+
+
+def tracks(who: GlobalTracks) -> Message:
+    return BY.tracks(who, CAMERA_NUMBERS, CAPTURED_NS, 1.0)
+
+
+@pytest.mark.parametrize(("pause", "breaks"), [(BREAK_FRAMES, 0), (BREAK_FRAMES + 1, 1)])
+def test_a_trail_is_interrupted_where_somebody_was_away_for_longer(pause: int, breaks: int) -> None:
+    story = Story()
+    for seq in (1, 2, 2 + pause):
+        tell(story, tracks(people(1)), seq)
+    (trail,) = story.trails().values()
+    assert np.isnan(trail[:, 0]).sum() == breaks
+    assert np.isfinite(trail[:, 0]).sum() == 3
+    assert story.frames == 2 + pause
+
+
+def test_the_moment_shown_is_the_one_with_the_most_people_in_two_cameras() -> None:
+    story = Story()
+    for seq, (count, views_each) in enumerate([(5, 1), (2, 2), (3, 2), (1, 2)], start=1):
+        tell(story, tracks(people(count, views_each)), seq)
+    assert story.moment == 3
+    assert {camera: [identity for identity, _ in boxes] for camera, boxes in story.boxes.items()} == {
+        "c1": [1, 2, 3],
+        "c2": [1, 2, 3],
+    }
+
+
+def test_handoffs_losses_and_footprints_are_kept() -> None:
+    story = Story()
+    tell(story, BY.event(handoff()), 1)
+    tell(story, BY.site(site()), 1)
+    story.hear(Missed("spoton/1/lobby/tracks", 4))
+    assert (story.handoffs, story.missed) == (1, 4)
+    assert story.footprints()["c1"].tolist() == [[0, 0], [6.4, 0], [6.4, 4.8]]
+    assert story.footprints()["c2"].shape == (0, 2)
+
+
+def test_the_map_has_one_colour_for_each_id(tmp_path: Path) -> None:
+    image = np.zeros((40, 30, 3), np.uint8)
+    view = CameraView("c1", image, [(1, (2, 4, 12, 34))])
+    trail = np.array([[1.0, 1.0], [5.0, 5.0], [np.nan, np.nan], [6.0, 5.0]])
+    pictures = []
+    for number, trails in enumerate([{}, {1: trail}, {1: trail, 2: trail + 2}]):
+        path = tmp_path / f"{number}.png"
+        footprints = {"c1": SQUARE, "c2": SQUARE + 5, "none": np.zeros((0, 2))}
+        draw(path, trails, [view], footprints, title="2 ids", subtitle="a clip")
+        pictures.append(cv2.imread(str(path)))
+    assert len({picture.shape for picture in pictures}) == 1
+    for number, picture in enumerate(pictures):
+        hue = cv2.cvtColor(picture, cv2.COLOR_BGR2HSV)[:, :, 0][np.ptp(picture, axis=2) > 120]  # 0 to 180
+        # One strong hue for each id, in trail and box alike; all else is grey and pale.
+        assert (np.bincount(hue // 12, minlength=15) > 100).sum() == number

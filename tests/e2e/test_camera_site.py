@@ -141,5 +141,20 @@ def test_the_daemon_tells_of_every_camera_that_fails_and_shows_no_login(site: Si
     assert [event.detail for event in events if event.camera == "absent"][-1:] == ["live"]
     assert sum(event.camera == "lost" for event in events) <= 3
     everything = "\n".join([log, *site.said, *(json.dumps(message.raw) for message in site.heard)])
+    assert "***@" in log  # errors do name the source
     for secret in (USER, PASSWORD, "p%40ss", "w%2Frd"):
         assert secret not in everything
+
+
+def test_a_refused_login_is_tried_again_at_once_on_reload(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "door").write_text(f"{USER}:{PASSWORD}, once\n")
+    with running(site.path, tmp_path) as daemon, Subscriber(daemon.endpoint) as subscriber:
+        site.listen(subscriber, states({"c0": "refused", "c1": "refused", "lost": "refused"}), 60.0)
+        (tmp_path / "door").write_text(f"{USER}:{PASSWORD}\n")
+        reloaded = site.verb("reload", "--control", f"ipc://{tmp_path}/control")
+        assert reloaded.returncode == 0, reloaded.stderr
+        site.listen(subscriber, states({"c0": "live", "c1": "live", "lost": "live"}))
+        assert [site.cameras[name].clients for name in ("c0", "c1", "lost")] == [2, 2, 2]
+        assert daemon.stop() == 0
+        for secret in (USER, PASSWORD, "p%40ss"):
+            assert secret not in "\n".join([daemon.log, *site.said])

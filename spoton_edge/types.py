@@ -170,7 +170,7 @@ class CameraStatus:
     frames: int
     dropped: int
     bad_frames: int
-    skew_ms: float | None = None
+    skew_ms: float | None = None  # its clock's gain on the others' since it was connected
 
 
 @dataclass(frozen=True, slots=True)

@@ -589,11 +589,28 @@ def test_passwords_in_sources_are_not_shown(site_file):
                 {"name": "b", "source": "rtsp://{cred:b}@host/x"},
                 {"name": "c", "source": "rtsp://host/x"},
                 {"name": "d", "source": "RTSP://me:se@cret@host/x"},
+                {"name": "e", "source": "http://host/x?user=me&password=secret"},
             ]
         }
     )
     shown = [camera["source"] for camera in yaml.safe_load(config.effective(site))["cameras"]]
-    assert shown == ["rtsp://***@host/x", "rtsp://{cred:b}@host/x", "rtsp://host/x", "RTSP://***@host/x"]
+    assert shown == [
+        "rtsp://***@host/x",
+        "rtsp://{cred:b}@host/x",
+        "rtsp://host/x",
+        "RTSP://***@host/x",
+        "http://host/x?***",
+    ]
+
+
+@pytest.mark.parametrize(
+    "mistyped", ["rtsp:/me:secret@host/x", "rtsp //me:se@cret@host/x", "me:sec/secret@host/%06d.jpg"]
+)
+def test_a_mistyped_url_shows_no_password(mistyped, site_file):
+    (problem,) = config.check(site_file(f"cameras: [{{name: a, source: '{mistyped}'}}]\n"))
+    assert "cameras[0].source: no such" in str(problem)
+    assert "secret" not in str(problem)
+    assert "cret@" not in str(problem)
 
 
 # --- properties ---

@@ -53,11 +53,14 @@ def effective(site: Site) -> str:
 
 
 def without_password(source: str) -> str:
-    """A source with its login hidden, unless that is only a reference to a credential."""
-    match = re.match(r"([a-z][a-z0-9+.-]*://)(.*)@", source, re.IGNORECASE)
-    if match is None or re.fullmatch(r"\{cred:[^{}]*\}", match[2]):
-        return source
-    return f"{match[1]}***@{source[match.end() :]}"
+    """A source with its login and query hidden; a mere reference to a credential stays."""
+    match = re.match(r"([a-z][a-z0-9+.-]*://)(?:(.*)@)?([^?]*)(\?)?", source, re.IGNORECASE)
+    if match is None:  # a file, or what was meant to be a URL
+        return re.sub(r"[^/]*:.*@", "***@", source)
+    scheme, login, place, query = match.groups()
+    if login is not None and not re.fullmatch(r"\{cred:[^{}]*\}", login):
+        login = "***"
+    return scheme + (f"{login}@" if login is not None else "") + place + ("?***" if query else "")
 
 
 def _examine(path: Path) -> tuple[Site | None, Document, list[Problem]]:
@@ -121,18 +124,19 @@ def _missing_files(data: dict[str, Any]) -> Iterator[Problem]:
     for loc, value in _paths(data):
         images = loc[-1] == "source" and source_kind(value) == "images"
         wanted = Path(value).parent if images else Path(value)
+        shown = without_password(str(wanted)) if loc[-1] == "source" else wanted
         kind, mode = ("folder", stat.S_ISDIR) if images or loc[-1] == "keys" else ("file", stat.S_ISREG)
         try:
             if not mode(wanted.stat().st_mode):
-                yield Problem(loc, f"is not a {kind}: {wanted}; correct the path")
+                yield Problem(loc, f"is not a {kind}: {shown}; correct the path")
             elif not os.access(wanted, os.R_OK):
-                yield Problem(loc, f"may not be read: {wanted}; give the service's user permission")
+                yield Problem(loc, f"may not be read: {shown}; give the service's user permission")
         except FileNotFoundError:
             yield Problem(
-                loc, f"no such {kind}: {wanted}; correct the path (a relative one starts at the site file's folder)"
+                loc, f"no such {kind}: {shown}; correct the path (a relative one starts at the site file's folder)"
             )
         except OSError as error:
-            yield Problem(loc, f"cannot be read ({error.strerror}): {wanted}; correct the path or its permissions")
+            yield Problem(loc, f"cannot be read ({error.strerror}): {shown}; correct the path or its permissions")
 
 
 def _paths(data: dict[str, Any]) -> Iterator[tuple[Loc, str]]:

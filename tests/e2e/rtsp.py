@@ -39,6 +39,18 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def certificate(path: Path) -> Path:
+    """A certificate that its owner signed, as cameras have, and its key, in one PEM file."""
+    key = path.with_suffix(".key")
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=camera"]
+    try:
+        subprocess.run([*command, "-keyout", str(key), "-out", str(path)], capture_output=True, check=True)
+    except FileNotFoundError:
+        lacking("no certificates: install openssl")
+    path.write_bytes(path.read_bytes() + key.read_bytes())
+    return path
+
+
 def access_units(path: Path, codec: str, numbers: Iterable[int], size: tuple[int, int] = SIZE, gop: int = 5) -> Path:
     """Encode numbered pictures for the server: access units, each after its length."""
     context = av.CodecContext.create(_ENCODERS[codec], "w")

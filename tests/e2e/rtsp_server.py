@@ -15,7 +15,7 @@ import gi
 gi.require_version("Gst", "1.0")
 gi.require_version("GstRtsp", "1.0")
 gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
+from gi.repository import Gio, GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
 
 PAYLOADERS = {
     "h264": ("video/x-h264,stream-format=byte-stream,alignment=au", "h264parse ! rtph264pay config-interval=1"),
@@ -55,6 +55,7 @@ def main() -> None:
     parser.add_argument("--fps", type=float, default=15.0)
     parser.add_argument("--address", default="127.0.0.1")
     parser.add_argument("--login", help="user:password that a client must know")
+    parser.add_argument("--certificate", help="PEM file with certificate and key: serve rtsps://, with a login")
     options = parser.parse_args()
 
     Gst.init(None)
@@ -81,6 +82,8 @@ def main() -> None:
         token = GstRtspServer.RTSPToken()
         token.set_string(GstRtspServer.RTSP_TOKEN_MEDIA_FACTORY_ROLE, "viewer")
         auth.add_digest(*options.login.split(":", 1), token)
+        if options.certificate:
+            auth.set_tls_certificate(Gio.TlsCertificate.new_from_file(options.certificate))
         server.set_auth(auth)
         role = Gst.Structure.new_empty("viewer")
         role.set_value(GstRtspServer.RTSP_PERM_MEDIA_FACTORY_ACCESS, True)

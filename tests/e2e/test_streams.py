@@ -1,7 +1,8 @@
-"""Streams that are not RTSP over TCP: RTSP over UDP, MJPEG and MPEG-TS over HTTP, raw devices that are not there."""
+"""Streams that are not RTSP over TCP: over UDP and TLS, MJPEG and MPEG-TS over HTTP(S), devices that are not there."""
 
 from __future__ import annotations
 
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import cv2
 import pytest
 
 from spoton_edge.capture import Source
-from tests.e2e.rtsp import RtspCamera, access_units, need_server
+from tests.e2e.rtsp import RtspCamera, access_units, certificate, need_server
 from tests.e2e.watching import Watch
 from tests.footage import number_in, picture, write_clip
 
@@ -67,15 +68,19 @@ class HttpCamera(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def http_camera(clip: Path | None = None) -> Iterator[tuple[str, list[str]]]:
+def http_camera(clip: Path | None = None, pem: Path | None = None) -> Iterator[tuple[str, list[str]]]:
     asked: list[str] = []
     handler = partial(HttpCamera, clip=clip.read_bytes() if clip else b"", asked=asked)
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         server.daemon_threads = True
         server.block_on_close = False
+        if pem:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(pem)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
-            yield f"http://127.0.0.1:{server.server_address[1]}", asked
+            yield f"http{'s' if pem else ''}://127.0.0.1:{server.server_address[1]}", asked
         finally:
             server.shutdown()
 
@@ -118,6 +123,31 @@ def test_http_takes_the_login_of_the_environment(monkeypatch: pytest.MonkeyPatch
         source = Source("c0", f"{url}/private".replace("http://", "http://{env:CAM}@"))
         with Watch([source], stall_s=2.0) as watch:
             watch.until_fresh(0, 10.0)
+
+
+def test_https_takes_a_camera_that_signed_its_own_certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAM", "operator:p@ss")
+    with http_camera(pem=certificate(tmp_path / "camera.pem")) as (url, _):
+        source = Source("c0", f"{url}/private".replace("https://", "https://{env:CAM}@"))
+        with Watch([source], stall_s=2.0) as watch:
+            watch.until_fresh(0, 10.0)
+
+
+def test_rtsps_takes_a_camera_that_signed_its_own_certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    need_server()
+    monkeypatch.setenv("CAM", "operator:p@ss")
+    camera = RtspCamera(access_units(tmp_path / "h264", "h264", range(60)), login="operator:p@ss")
+    camera.start("--certificate", str(certificate(tmp_path / "camera.pem")))
+    try:
+        with Watch([Source("c0", camera.url.replace("rtsp://", "rtsps://{env:CAM}@"))], stall_s=2.0) as watch:
+            watch.until_fresh(0, 20.0)
+            watch.until(lambda: watch.count[0] >= 30, 20.0, "30 frames")
+            camera.kill()
+            watch.until_state(0, "offline", 10.0)
+            camera.start("--certificate", str(tmp_path / "camera.pem"))
+            watch.until_fresh(0, 10.0)
+    finally:
+        camera.kill()
 
 
 def test_rtsp_over_udp_on_request(tmp_path: Path) -> None:

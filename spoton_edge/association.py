@@ -41,7 +41,7 @@ class Associator:
         *,
         max_speed_mps: float = 3.0,
         forget_s: float = 120.0,
-        resume_s: float = 10.0,
+        lost_s: float = 10.0,
         refresh_s: float = 1.0,
         crops_per_batch: int = 32,
         appearance: Appearance | None = None,
@@ -53,7 +53,7 @@ class Associator:
         """
         planes      a Site, or a plane per camera; None for a camera that places nobody
         links       blind handoffs; a camera with links hands over by them only
-        forget_s    how long a lost person may come back; resume_s: how long he is published as lost
+        forget_s    how long a lost person may come back; lost_s: how long he is published as lost
         appearance  statistics of the Re-ID model; None: learned on the site
         max_people  lost people remembered at most; the longest lost go first
         next_id     where new ids come from; default: counting up from first_id
@@ -63,7 +63,7 @@ class Associator:
         sizes = [(np.nan, np.nan) if plane is None else plane.image_size for plane in self.site.planes]
         self._sizes = np.array(sizes, np.float64).reshape(-1, 2)
         self.handoff = Handoff(tuple(links), self._sizes, max_speed_mps)
-        self._forget_ns, self._resume_ns = int(forget_s * 1e9), int(resume_s * 1e9)
+        self._forget_ns, self._lost_ns = int(forget_s * 1e9), int(lost_s * 1e9)
         self._max_people = max_people
         self._tracks = TrackTable(Motion(max_speed_mps))
         self._lost: Records = self._tracks.record[:0]
@@ -121,7 +121,7 @@ class Associator:
         self._retire(events)
         row = self._tracks.rows_of(self._book.entry["uid"][at])
         choose_views(self._tracks, self._book, seen, row, self._sizes)
-        told = self._lost[self._tracks.now_ns - self._lost["seen_ns"] <= self._resume_ns]
+        told = self._lost[self._tracks.now_ns - self._lost["seen_ns"] <= self._lost_ns]
         return global_tracks(self._tracks, told, self._book, seen, row), events
 
     def _fuse(self, seen: Tracklets, track: I4) -> None:

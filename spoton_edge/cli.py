@@ -17,7 +17,7 @@ from typing import Any
 
 from spoton_edge import __version__, engine_verbs
 from spoton_edge import replay_verbs as replaying
-from spoton_edge.errors import ExitCode, MissingExtraError, SpotOnError, UsageError
+from spoton_edge.errors import ConfigError, ExitCode, MissingExtraError, SpotOnError, UsageError
 from spoton_edge.evaluation import command as evaluation
 
 DEFAULT_ENDPOINT = "tcp://127.0.0.1:5591"
@@ -232,7 +232,8 @@ def _run(options: argparse.Namespace) -> int:
         _unwind_on(number, ExitCode.STOPPED)  # until the daemon runs and takes them itself
     from spoton_edge import config, models
 
-    config.load(options.site)  # what is wrong with it is told even where an extra is missing
+    if problems := config.check(options.site):  # told even where an extra is missing
+        raise ConfigError(problems)
     service = _part("service", "cpu")
     cache, state = models.cache_dir(options.cache), options.state or service.state_dir()
     daemon = service.Service(options.site, cache=cache, state=state, fast=options.fast)

@@ -88,7 +88,9 @@ def load(folder: Path) -> Keys:
 
 
 def listing(folder: Path) -> list[tuple[str, str]]:
-    """Names and public keys of the subscribers that may connect, by name."""
+    """Names and public keys of the subscribers that may connect, by name. Raises KeysError where there is no folder."""
+    if not folder.is_dir():
+        raise KeysError(f"{folder}: no such folder; make the first key with: spoton-edge keys new {folder} NAME")
     return [(path.stem, _read(path, ("public",))["public"]) for path in sorted((folder / SUBSCRIBERS).glob("*.key"))]
 
 

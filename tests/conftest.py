@@ -1,6 +1,7 @@
 """Where tests find footage and weights that are not part of the project."""
 
 import importlib.util
+import os
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,12 @@ from tests.clip import find_clip, find_detector
 from tests.e2e.harness import lacking
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_state(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test touches the ids of a daemon of this machine."""
+    os.environ["STATE_DIRECTORY"] = str(tmp_path_factory.mktemp("state"))
 
 
 @pytest.fixture(scope="session")

@@ -305,7 +305,7 @@ def test_who_comes_back_gets_a_new_id_where_he_could_be_another() -> None:
 
 def test_the_lost_are_told_of_for_a_while_and_then_end() -> None:
     world = World(room(2), [Walker(standing(5, 4, 4), looks_of(1)[0])], seconds=20.0)
-    run = play(world, associator(world, resume_s=3.0, forget_s=8.0))
+    run = play(world, associator(world, lost_s=3.0, forget_s=8.0))
     states = [int(t.state[0]) if len(t) else -1 for _, t, _ in run.steps]
     assert TrackState.COASTING in states
     assert TrackState.LOST in states

@@ -206,7 +206,8 @@ class Identity(Section):
     max_speed_mps: Positive = Field(default=3.0, description="nobody moves faster, metres per second")
     forget_s: Positive = Field(default=120.0, description="how long someone out of sight keeps the id, seconds")
     resume_s: NotNegative = Field(
-        default=10.0, description="how long after a restart ids may be taken up again, seconds"
+        default=10.0,
+        description="how long after a restart ids may be taken up again, seconds (not yet: a restart gives new ids)",
     )
 
 

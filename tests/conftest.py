@@ -2,12 +2,17 @@
 
 import importlib.util
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from tests.clip import find_clip, find_detector
 from tests.e2e.harness import lacking
+
+# Whoever starts us in the background has these ignored, and the programs under test would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

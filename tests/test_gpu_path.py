@@ -6,6 +6,7 @@ stood in for (`gpu_on_host.py`). `tests/gpu` runs the same on a GPU.
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -61,6 +62,8 @@ class Echo:
 
 @pytest.fixture(scope="module")
 def cuda(tmp_path_factory: pytest.TempPathFactory) -> HostCuda:
+    if shutil.which("g++") is None:
+        lacking("g++, which compiles the CUDA kernels for the host")
     return HostCuda(compile_for_host(tmp_path_factory.mktemp("kernels")))
 
 

@@ -83,6 +83,7 @@ def test_the_base_checks_sites_and_names_the_extra_that_a_verb_lacks(bare: Path,
     assert "cameras" in call(program, "schema", cwd=tmp_path)
     site = tmp_path / "site.yaml"
     site.write_text("cameras: [{name: a, source: a.mp4}]")
+    (tmp_path / "a.mp4").touch()
     result = subprocess.run([program, "run", site], capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == 4
     assert result.stderr.startswith("error: ")

@@ -178,6 +178,26 @@ def test_a_truncated_recording_gives_what_it_holds_and_ends(tmp_path: Path) -> N
     assert numbers[:20] == list(range(20))
 
 
+def test_a_frame_rate_that_changes_on_the_way_keeps_the_times_of_the_pictures(tmp_path: Path) -> None:
+    times = [*range(20), *range(20, 60, 4), *range(60, 70)]  # 20 frames a second, 5, and 20 again
+    clip = write_clip(tmp_path / "a.mkv", range(len(times)), rate=20, times=times)
+    rows = batches_of([Source("a", str(clip))])
+    assert [row[3][0] for row in rows] == list(range(len(times)))
+    assert [row[2][0] for row in rows] == [time * 50_000_000 for time in times]
+
+
+def test_an_absurdly_large_picture_is_counted_and_skipped(tmp_path: Path) -> None:
+    for number in range(6):
+        image = np.full((9000, 9000), 90, np.uint8) if number == 3 else picture(number)
+        assert cv2.imwrite(str(tmp_path / f"{number:06d}.jpg"), image)
+    with Capture([Source("a", str(tmp_path / "%06d.jpg"))], pace="fast") as capture:
+        numbers = [number_in(batch.images[0]) for batch in capture]
+        status = capture.status()[0]
+    assert numbers == [0, 1, 2, 4, 5]
+    assert status.bad_frames == 1
+    assert status.state == "ended"
+
+
 def test_garbage_in_the_middle_is_counted_and_survived(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "a.avi", range(60), codec="mjpeg", key_every=1)
     data = bytearray(clip.read_bytes())

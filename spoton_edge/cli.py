@@ -19,8 +19,7 @@ from spoton_edge import __version__, engine_verbs
 from spoton_edge import replay_verbs as replaying
 from spoton_edge.errors import ConfigError, ExitCode, MissingExtraError, SpotOnError, UsageError
 from spoton_edge.evaluation import command as evaluation
-
-DEFAULT_ENDPOINT = "tcp://127.0.0.1:5591"
+from spoton_edge.messages import ENDPOINT, SNAPSHOT
 
 MESSAGES = """Messages are what subscribers read: `watch --json` records them, `play` publishes a recording. Detections
 are what the detector found before anybody had an id: `replay` runs a site's tracking and identities on a recording of
@@ -125,17 +124,15 @@ def parser() -> argparse.ArgumentParser:
     _calibrate(verbs)
 
     watch = _verb(verbs, "watch", _watch, "Show the people on a site as they are published", MESSAGES)
-    watch.add_argument("endpoint", nargs="?", default=DEFAULT_ENDPOINT, help="default: %(default)s")
+    watch.add_argument("endpoint", nargs="?", default=ENDPOINT, help="default: %(default)s")
     watch.add_argument("--json", action="store_true", help="one message a line instead of the table; a recording")
     watch.add_argument("--snapshot", metavar="ENDPOINT", help="default: the next port")
     watch.add_argument("--key", type=Path, metavar="FILE", help="this subscriber's key, of an encrypted endpoint")
 
     play = _verb(verbs, "play", _play, "Publish a recording of messages once more, at its pace", MESSAGES)
     play.add_argument("file", metavar="FILE", help="what `watch --json` printed; - is standard input")
-    play.add_argument(
-        "--bind", action="append", metavar="ENDPOINT", help=f"default: {DEFAULT_ENDPOINT}; may be repeated"
-    )
-    play.add_argument("--snapshot", default="tcp://127.0.0.1:5592", metavar="ENDPOINT", help="default: %(default)s")
+    play.add_argument("--bind", action="append", metavar="ENDPOINT", help=f"default: {ENDPOINT}; may be repeated")
+    play.add_argument("--snapshot", default=SNAPSHOT, metavar="ENDPOINT", help="default: %(default)s")
     play.add_argument("--speed", type=float, default=1.0, metavar="N", help="2 is twice as fast")
     play.add_argument("--wait-for-subscriber", type=float, default=0.0, metavar="SECONDS", help="as of `run`")
 
@@ -306,7 +303,7 @@ def _watch(options: argparse.Namespace) -> int:
 def _play(options: argparse.Namespace) -> int:
     from spoton_edge import play
 
-    bind = options.bind or [DEFAULT_ENDPOINT]
+    bind = options.bind or [ENDPOINT]
     wait_s = options.wait_for_subscriber
     return play.run(
         options.file, bind=bind, snapshot=options.snapshot, speed=options.speed, wait_for_subscriber_s=wait_s

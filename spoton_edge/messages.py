@@ -10,6 +10,10 @@ from typing import Any, ClassVar, TypeAlias
 
 Json: TypeAlias = dict[str, Any]
 
+# Where a daemon publishes, and serves snapshots, unless its site file says otherwise.
+ENDPOINT = "tcp://127.0.0.1:5591"
+SNAPSHOT = "tcp://127.0.0.1:5592"
+
 
 @dataclass(frozen=True, slots=True)
 class View:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from spoton_edge.errors import UsageError
+from spoton_edge.messages import ENDPOINT, SNAPSHOT
 from spoton_edge.publisher import Publisher
 from spoton_edge.wire import KINDS, VERSION, Encoder, Encoding
 
@@ -21,8 +22,8 @@ LONGEST_PAUSE_S = 10.0  # a recording of two days need not be as silent as the n
 def run(
     file: str,
     *,
-    bind: Sequence[str] = ("tcp://127.0.0.1:5591",),
-    snapshot: str | None = "tcp://127.0.0.1:5592",
+    bind: Sequence[str] = (ENDPOINT,),
+    snapshot: str | None = SNAPSHOT,
     speed: float = 1.0,
     encoding: Encoding = "json",
     wait_for_subscriber_s: float = 0.0,

@@ -12,17 +12,17 @@ from typing import IO, TYPE_CHECKING
 
 from spoton_edge.client import Message, Missed, Status, Subscriber, Tracks
 from spoton_edge.errors import MissingExtraError, UsageError
+from spoton_edge.messages import ENDPOINT
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-DEFAULT_ENDPOINT = "tcp://127.0.0.1:5591"
 SILENCE_S = 3.0
 REFRESH_S = 0.1
 
 
 def run(
-    endpoint: str = DEFAULT_ENDPOINT,
+    endpoint: str = ENDPOINT,
     *,
     as_json: bool = False,
     snapshot: str | None = None,

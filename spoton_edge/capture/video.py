@@ -150,10 +150,6 @@ class Video:
         return self._stream.frames or None
 
     @property
-    def hardware(self) -> bool:
-        return bool(self._stream.codec_context.is_hwaccel)
-
-    @property
     def timed(self) -> bool:
         """Whether presentation times are the stream's own, and not made up from a nominal rate."""
         return "mpjpeg" not in self._container.format.name

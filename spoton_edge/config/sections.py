@@ -37,6 +37,7 @@ from spoton_edge.config.kinds import (
     Zone,
     host_name,
 )
+from spoton_edge.messages import ENDPOINT, SNAPSHOT
 
 
 class Section(BaseModel):
@@ -215,13 +216,11 @@ class Publish(Section):
     """Where and how the tracks go out."""
 
     bind: Annotated[tuple[Endpoint, ...], FILLED] = Field(
-        default=("tcp://127.0.0.1:5591",),
+        default=(ENDPOINT,),
         description="endpoints for subscribers: tcp://ADDRESS:PORT, ipc:///PATH",
         json_schema_extra={"minItems": 1},
     )
-    snapshot: Endpoint = Field(
-        default="tcp://127.0.0.1:5592", description="endpoint that answers with the state as it is"
-    )
+    snapshot: Endpoint = Field(default=SNAPSHOT, description="endpoint that answers with the state as it is")
     format: Literal["json", "msgpack"] = Field(default="json", description="how messages are written")
     boxes: Flag = Field(default=True, description="tell each person's box in each picture")
     preview: Preview = Field(

@@ -9,7 +9,7 @@ from spoton_edge import config, models
 from spoton_edge.association import Associator
 from spoton_edge.calibration.judge import judge_site
 from spoton_edge.gallery import Appearance
-from spoton_edge.ground_plane import GroundPlane
+from spoton_edge.ground_plane import GroundPlane, Site
 from spoton_edge.handoff import Link
 from spoton_edge.tracker import Tracker
 
@@ -59,11 +59,14 @@ def build_planes(site: config.Site, pictures: Sequence[tuple[int, int] | None]) 
 
 def build_associator(
     site: config.Site,
-    planes: Sequence[GroundPlane | None],
+    ground: Site,
     statistics: Appearance | None,
     next_id: Callable[[], int] | None = None,
 ) -> Associator:
-    """The identities of the whole site; next_id: gives new ids, default: counting from 1."""
+    """The identities of the whole site; next_id: gives new ids, default: counting from 1.
+
+    ground: the one that places the tracklets, for what the associator learns of cameras corrects their places.
+    """
     numbers = {camera.name: index for index, camera in enumerate(site.cameras)}
     links = [
         Link(numbers[camera.name], handoff.zone, numbers[handoff.to], handoff.travel_s, handoff.enter)
@@ -71,7 +74,7 @@ def build_associator(
         for handoff in camera.handoff
     ]
     return Associator(
-        planes,
+        ground,
         links,
         appearance=statistics,
         max_speed_mps=site.identity.max_speed_mps,

@@ -111,14 +111,15 @@ class _Feed:
 def build(site: config.Site, recording: Recording, frame_rate: float) -> Replay:
     """The stages of a site's config, set up for a recording; no source is opened and no network is loaded."""
     planes = build_planes(site, [_picture(camera, recording, index) for index, camera in enumerate(site.cameras)])
+    ground = Ground(planes)
     vectors = [camera.embedding for camera in recording.cameras if camera.embedding is not None]
     return Replay(
         cameras=[camera.name for camera in site.cameras],
         recording=recording,
         frame_rate=frame_rate,
         tracker=build_tracker(site, [frame_rate] * len(site.cameras)),
-        ground=Ground(planes),
-        associator=build_associator(site, planes, _statistics(site, vectors)),
+        ground=ground,
+        associator=build_associator(site, ground, _statistics(site, vectors)),
     )
 
 

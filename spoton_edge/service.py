@@ -285,7 +285,7 @@ def build_pipeline(
     """Everything after the batch. The capture must be open, because its frames' sizes and rates are needed; next_id:
     gives ids that were never given before."""
     formats = capture.formats()
-    planes = build_planes(site, [frames.size for frames in formats])
+    ground = Site(build_planes(site, [frames.size for frames in formats]))
     appearance = build_appearance(site, cache, backends)
     encoder = Encoder(
         site.site,
@@ -299,9 +299,9 @@ def build_pipeline(
     return Pipeline(
         detector=detector,
         tracker=build_tracker(site, [frames.rate_hz or USUAL_RATE_HZ for frames in formats]),
-        ground=Site(planes),
+        ground=ground,
         embedder=Embedder(appearance),
-        associator=build_associator(site, planes, statistics_of(site), next_id),
+        associator=build_associator(site, ground, statistics_of(site), next_id),
         encoder=encoder,
         publisher=Publisher(
             encoder,

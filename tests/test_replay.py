@@ -1,12 +1,13 @@
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from spoton_edge import cli, config, recording, replay
-from spoton_edge.types import TrackState
+from spoton_edge.types import Tracklets, TrackState
 from tests import mot17
 from tests.recorded import write_site, write_world
 from tests.world import Walker, World, appearances, room
@@ -162,6 +163,31 @@ def test_recorded_vectors_reach_the_tracklets_that_are_wanted(site: Path, record
             assert np.array_equal(camera.embedding[mine][0], tracklets.embedding[row])
             given_vectors += 1
     assert given_vectors > 30
+
+
+def test_what_a_camera_places_beside_the_others_is_learned_and_put_right(
+    world: World, recorded: Path, tmp_path: Path
+) -> None:
+    cameras = list(world.cameras)
+    shift = np.eye(4)
+    shift[0, 3] = 0.24
+    cameras[0] = replace(cameras[0], projection=cameras[0].projection @ shift)
+    path = write_site(replace(world, cameras=cameras), tmp_path / "site.yaml")
+    job = replay.build(config.load(path), recording.read(recorded, ["c0", "c1", "c2"]), 10.0)
+    box = Tracklets.tracked(
+        camera=np.zeros(1, np.int16),
+        track_id=np.ones(1, np.int64),
+        state=np.zeros(1, np.uint8),
+        xyxy=np.array([[600, 200, 700, 500]], np.float32),
+        score=np.ones(1, np.float32),
+        captured_ns=np.zeros(1, np.int64),
+    )
+    before = job.ground.project(box).ground_xy[0]
+    for _ in job.steps():
+        pass
+    moved = job.ground.project(box).ground_xy[0] - before
+    assert 0.08 < moved[0] < 0.24  # two thirds of it: only the differences between three cameras can be known
+    assert abs(moved[1]) < 0.06
 
 
 def test_without_recorded_vectors_there_is_no_appearance(world: World, site: Path, tmp_path: Path) -> None:

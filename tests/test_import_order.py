@@ -33,6 +33,7 @@ LEVELS: list[set[str]] = [
         "pinned_files",
         "recording",
         "transfers",
+        "web",
         "wire",
     },
     {"engine"},
@@ -99,6 +100,8 @@ HEAVY = {
     "onnxruntime": {"engine"},
     "ruamel": {"calibration"},
     "scipy": {"calibration", "evaluation"},
+    "starlette": {"calibration", "view", "web"},
+    "uvicorn": {"web"},
     "yaml": {"config"},
     "zmq": {"client", "control", "door", "endpoints", "keys", "play", "publisher"},
 }

@@ -64,6 +64,7 @@ def test_the_wheel_holds_core_stubs_schemas_manifests_and_sites(wheel: Path) -> 
     assert {"spoton_edge/py.typed", "spoton_edge/schemas/tracks.json"} <= set(held)
     assert "spoton_edge/_manifests/yolox-nano.toml" in held
     assert "spoton_edge/_sites/demo-site.yaml" in held
+    assert {"spoton_edge/web/map/index.html", "spoton_edge/web/common/base.css"} <= set(held)
     assert not any(name.startswith(("tests/", "ext/")) for name in held)
 
 

@@ -1,0 +1,53 @@
+// Light or dark: as the system has it, until the button says otherwise; remembered by this browser.
+
+const KEY = "spoton-theme";
+const root = document.documentElement;
+const system = matchMedia("(prefers-color-scheme: dark)");
+const listeners = new Set();
+
+export function isDark() {
+  return root.dataset.theme ? root.dataset.theme === "dark" : system.matches;
+}
+
+/** The resolved colour of a variable of base.css, as in colour("ink"). */
+export function colour(name) {
+  return getComputedStyle(root).getPropertyValue(`--${name}`);
+}
+
+/** Calls back whenever the colours change. */
+export function onTheme(callback) {
+  listeners.add(callback);
+}
+
+/** Has a button switch between light and dark. */
+export function themeButton(button) {
+  button.addEventListener("click", () => {
+    root.dataset.theme = isDark() ? "light" : "dark";
+    try {
+      localStorage.setItem(KEY, root.dataset.theme);
+    } catch {
+      // A browser that keeps nothing still switches.
+    }
+    tell();
+  });
+  onTheme(() => label(button));
+  label(button);
+}
+
+function label(button) {
+  const text = isDark() ? "Switch to light" : "Switch to dark";
+  button.setAttribute("aria-label", text);
+  button.title = text;
+}
+
+function tell() {
+  for (const listener of listeners) listener();
+}
+
+try {
+  const kept = localStorage.getItem(KEY);
+  if (kept === "light" || kept === "dark") root.dataset.theme = kept;
+} catch {
+  // As above.
+}
+system.addEventListener("change", tell);

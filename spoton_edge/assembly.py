@@ -33,28 +33,29 @@ def build_tracker(site: config.Site, rates_hz: Sequence[float]) -> Tracker:
     )
 
 
-def build_planes(site: config.Site, pictures: Sequence[tuple[int, int] | None]) -> list[GroundPlane | None]:
-    """Each camera's ground plane; None where it is not calibrated, or its calibration cannot be trusted.
+def build_ground(site: config.Site, pictures: Sequence[tuple[int, int] | None]) -> Site:
+    """Each camera's ground plane; none where it is not calibrated, or its calibration cannot be trusted.
 
     pictures: width, height in px of what each camera sends, where they are known. A wrong place is worse than none: it
     takes identities with it. So a refused camera is named, and runs without places beside the others.
     """
     known = {camera.name: size for camera, size in zip(site.cameras, pictures, strict=True) if size is not None}
     planes: list[GroundPlane | None] = []
+    unplaced: list[str | None] = []
     for verdict in judge_site(site, known):
         if not verdict.calibrated:
             log.warning("camera %s has no calibration: its people are tracked but have no place", verdict.camera)
+            why: str | None = "not calibrated"
         elif verdict.grade == "refuse":
-            log.error(
-                "camera %s: calibration refused: %s; its people are tracked but have no place",
-                verdict.camera,
-                "; ".join(verdict.reasons),
-            )
+            why = f"calibration refused: {'; '.join(verdict.reasons)}"
+            log.error("camera %s: %s; its people are tracked but have no place", verdict.camera, why)
         else:
+            why = None
             for reason in verdict.reasons:
                 log.warning("camera %s: calibration: %s", verdict.camera, reason)
-        planes.append(None if verdict.grade == "refuse" else verdict.plane)
-    return planes
+        planes.append(verdict.plane if why is None else None)
+        unplaced.append(why)
+    return Site(planes, unplaced=unplaced)
 
 
 def build_associator(

@@ -240,8 +240,9 @@ def _run(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> int:
     from spoton_edge import config
+    from spoton_edge.calibration.judge import refusals
 
-    problems = config.check(options.site)
+    problems = config.check(options.site, refusals)
     for problem in problems:
         print(problem, file=sys.stderr)
     if problems:

@@ -154,7 +154,8 @@ def status(endpoint: str, *, as_json: bool = False) -> int:
         return _print(json.dumps(result))
     lines = [f"{result['people']} people, {result['batch_rate_hz']:.1f} batches/s, {result['batches']} since the start"]
     for camera in result["cameras"]:
-        lines.append(f"{camera['name']}: {camera['state']}, {camera['fps']:.1f} fps, {camera['dropped']} dropped")
+        line = f"{camera['name']}: {camera['state']}, {camera['fps']:.1f} fps, {camera['dropped']} dropped"
+        lines.append(line + (f"; no places: {camera['unplaced']}" if camera["unplaced"] else ""))
     return _print("\n".join(lines))
 
 

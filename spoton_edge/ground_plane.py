@@ -137,10 +137,16 @@ class GroundPlane:
 
 
 class Site:
-    """The floor of all cameras; `planes[i]` is camera i's, None where it has none."""
+    """The floor of all cameras; `planes[i]` is camera i's, None where it has none, and `unplaced[i]` says why."""
 
-    def __init__(self, planes: Sequence[GroundPlane | None], model: FootModel | None = None) -> None:
+    def __init__(
+        self,
+        planes: Sequence[GroundPlane | None],
+        model: FootModel | None = None,
+        unplaced: Sequence[str | None] | None = None,
+    ) -> None:
         self.planes = list(planes)
+        self.unplaced = [None] * len(planes) if unplaced is None else list(unplaced)
         self.table = np.zeros((len(planes), ground.COLUMNS))
         regions = [np.zeros((0, 2)) if plane is None else plane.region for plane in planes]
         for row, plane in zip(self.table, planes, strict=True):

@@ -18,7 +18,7 @@ from typing import TextIO
 import numpy as np
 
 from spoton_edge import config, models
-from spoton_edge.assembly import build_associator, build_planes, build_tracker, statistics_of
+from spoton_edge.assembly import build_associator, build_ground, build_tracker, statistics_of
 from spoton_edge.association import Associator
 from spoton_edge.explain import Chronicle
 from spoton_edge.gallery import Appearance
@@ -110,8 +110,7 @@ class _Feed:
 
 def build(site: config.Site, recording: Recording, frame_rate: float) -> Replay:
     """The stages of a site's config, set up for a recording; no source is opened and no network is loaded."""
-    planes = build_planes(site, [_picture(camera, recording, index) for index, camera in enumerate(site.cameras)])
-    ground = Ground(planes)
+    ground = build_ground(site, [_picture(camera, recording, index) for index, camera in enumerate(site.cameras)])
     vectors = [camera.embedding for camera in recording.cameras if camera.embedding is not None]
     return Replay(
         cameras=[camera.name for camera in site.cameras],

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,14 +20,13 @@ import numpy as np
 from pydantic import BaseModel
 
 from spoton_edge import config, explain, keys, network_swap
-from spoton_edge.assembly import build_associator, build_planes, build_tracker, statistics_of
+from spoton_edge.assembly import build_associator, build_ground, build_tracker, statistics_of
 from spoton_edge.capture import Capture, Source
 from spoton_edge.control import FOLDER, ControlServer, Handler
 from spoton_edge.description import describe
 from spoton_edge.embedder import Embedder
 from spoton_edge.engine.backends import Backends
 from spoton_edge.errors import ExitCode, NotReadyError, PublishError, SpotOnError, StateError, UsageError
-from spoton_edge.ground_plane import Site
 from spoton_edge.ids import Ids
 from spoton_edge.metrics import StageTimer
 from spoton_edge.network_swap import NetworkSwap
@@ -147,7 +146,11 @@ class Service:
 
     def _publish_status(self, rate: RateMeter, people: int) -> None:
         pipeline = self.pipeline
-        self._status = Status(self.capture.status(), pipeline.batches, rate.hz(), people, pipeline.timer.summary())
+        cameras = [
+            replace(camera, unplaced=why)
+            for camera, why in zip(self.capture.status(), pipeline.ground.unplaced, strict=True)
+        ]
+        self._status = Status(cameras, pipeline.batches, rate.hz(), people, pipeline.timer.summary())
         pipeline.publisher.publish(pipeline.encoder.status(self._status, pipeline.publisher.delivery()))
 
     def _await_subscriber(self, limit_s: float) -> None:
@@ -285,7 +288,7 @@ def build_pipeline(
     """Everything after the batch. The capture must be open, because its frames' sizes and rates are needed; next_id:
     gives ids that were never given before."""
     formats = capture.formats()
-    ground = Site(build_planes(site, [frames.size for frames in formats]))
+    ground = build_ground(site, [frames.size for frames in formats])
     appearance = build_appearance(site, cache, backends)
     encoder = Encoder(
         site.site,

@@ -171,6 +171,7 @@ class CameraStatus:
     dropped: int
     bad_frames: int
     skew_ms: float | None = None  # its clock's gain on the others' since it was connected
+    unplaced: str | None = None  # why its people have no place on the ground; None: they have
 
 
 @dataclass(frozen=True, slots=True)

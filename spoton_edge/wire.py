@@ -190,6 +190,7 @@ class Encoder:
                         "dropped": camera.dropped,
                         "bad_frames": camera.bad_frames,
                         "skew_ms": _rounded(camera.skew_ms, 1),
+                        "unplaced": camera.unplaced,
                     }
                     for camera in status.cameras
                 ],

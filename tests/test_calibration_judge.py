@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from spoton_edge import config
-from spoton_edge.assembly import build_planes
+from spoton_edge.assembly import build_ground
 from spoton_edge.calibration.agreement import footprint, judge_pairs, shared_floor_m2
 from spoton_edge.calibration.judge import judge_camera, judge_person_height, judge_site
 from spoton_edge.calibration.observations import mark_sightings
@@ -124,11 +124,8 @@ def test_of_three_cameras_the_one_that_turns_the_other_way_is_refused():
     assert [v.grade for v in judge_site(site(*grounds))] == ["good", "refuse", "good"]
 
 
-def test_the_identity_is_named_wherever_it_comes_from():
-    ground = CameraGround.model_construct(
-        homography=np.eye(3).tolist(), points=None, projection=None, camera=None, file=None, lens=None, image_size=SIZE
-    )
-    verdict = judge_camera("c", ground)
+def test_the_identity_is_named():
+    verdict = judge_camera("c", CameraGround(homography=np.eye(3).tolist(), image_size=SIZE))
     assert verdict.grade == "refuse"
     assert "identity" in verdict.reasons[0]
 
@@ -142,10 +139,11 @@ def test_relatives_of_the_identity_are_named_too(h):
     assert "calls pixels metres" in verdict.reasons[0]
 
 
-def test_points_on_a_line_are_refused_by_the_site_file_and_points_nearly_on_one_by_the_verdict():
+def test_points_on_a_line_or_nearly_on_one_are_refused():
     line = np.column_stack([np.linspace(-3, 3, 6), np.zeros(6)])
-    with pytest.raises(ValueError, match="line"):
-        site(of(points(places=line)))
+    on_it = only(of(points(places=line)))
+    assert on_it.grade == "refuse"
+    assert "collinear" in on_it.reasons[0]
     nearly = line + np.column_stack([np.zeros(6), [0.1, -0.1, 0.12, -0.1, 0.1, -0.12]])
     verdict = only(of(points(places=nearly, noise_px=0)))
     assert verdict.grade == "refuse"
@@ -258,11 +256,14 @@ def test_the_daemon_names_the_camera_it_refuses_and_runs_the_others(caplog):
     p[:, 2] *= -1
     good, mirrored = of(points()), of(p)
     with caplog.at_level(logging.WARNING):
-        planes = build_planes(site(good, mirrored, None), [SIZE] * 3)
-    assert [plane is not None for plane in planes] == [True, False, False]
+        ground = build_ground(site(good, mirrored, None), [SIZE] * 3)
+    assert [plane is not None for plane in ground.planes] == [True, False, False]
     errors = [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR]
     assert len(errors) == 1
     assert "camera c1: calibration refused: mirrored" in errors[0]
+    assert ground.unplaced[0] is None
+    assert ground.unplaced[1].startswith("calibration refused: mirrored")
+    assert ground.unplaced[2] == "not calibrated"
     assert any("camera c2 has no calibration" in r.getMessage() for r in caplog.records)
 
 

@@ -13,9 +13,9 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from spoton_edge import config
+from spoton_edge.calibration.faults import calibration_fault
 from spoton_edge.calibration.fit import DOWN, RIGHT, Fit, fit_homography
 from spoton_edge.calibration.plane import PlaneError, ground_plane, straight_points
-from spoton_edge.config.geometry import homography_fault, points_fault, projection_fault
 from spoton_edge.ground_plane import GroundPlane
 from spoton_edge.types import F8
 
@@ -84,6 +84,18 @@ def judge_site(site: config.Site, pictures: Mapping[str, tuple[int, int]] | None
     return judge_handedness(verdicts, site)
 
 
+def refusals(site: config.Site) -> dict[str, str]:
+    """Which cameras the daemon would run without places, and why, as far as it can be said without their pictures."""
+    refused = {}
+    for camera, verdict in zip(site.cameras, judge_site(site), strict=True):
+        if verdict.grade != "refuse" or camera.ground is None:
+            continue
+        if camera.ground.image_size or crop_size(camera) or calibration_fault(camera.ground):
+            why = "; ".join(verdict.reasons)
+            refused[camera.name] = f"calibration refused: {why} (the daemon runs {camera.name} without places)"
+    return refused
+
+
 def crop_size(camera: config.Camera) -> tuple[int, int] | None:
     """Width and height of a camera's crop."""
     return None if camera.crop is None else (camera.crop[2] - camera.crop[0], camera.crop[3] - camera.crop[1])
@@ -98,7 +110,7 @@ def judge_camera(
     cropped: bool = False,
 ) -> CameraVerdict:
     """One camera by itself. cropped: the picture is part of what the lens shows, and its axis may lie anywhere."""
-    fault = _matrix_fault(ground)
+    fault = calibration_fault(ground)
     if fault is not None:
         return CameraVerdict(name, "refuse", (fault,))
     size = ground.image_size or picture
@@ -167,15 +179,6 @@ def _how_mirrored(verdict: CameraVerdict, verdicts: Sequence[CameraVerdict], oth
 
 def _marks_shared(mine: F8, theirs: F8) -> int:
     return int((np.linalg.norm(mine[:, None] - theirs[None], axis=2).min(axis=1) < 0.05).sum())
-
-
-def _matrix_fault(ground: config.CameraGround) -> str | None:
-    """What the site file refuses too; here for calibrations that come from elsewhere."""
-    if ground.homography is not None:
-        return homography_fault(ground.homography)
-    if ground.projection is not None:
-        return projection_fault(ground.projection)
-    return None if ground.points is None else points_fault(ground.points)
 
 
 def _figures(plane: GroundPlane, fit: Fit | None) -> Figures:

@@ -38,9 +38,9 @@ def ground_plane(
                 "this calibration is of another picture; calibrate this one"
             )
         scale = np.divide(picture, size)
-    lens = lens_of(ground)
-    projection = projection_of(ground)
     try:
+        lens = lens_of(ground)
+        projection = projection_of(ground)
         if ground.points is not None:
             homography = homography_of(straight_points(ground))
         elif projection is not None:

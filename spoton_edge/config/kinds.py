@@ -16,6 +16,7 @@ SourceKind: TypeAlias = Literal["file", "images", "rtsp", "http", "device", "tes
 _Value = TypeVar("_Value")
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
+MAX_POINTS = 1000
 _LARGEST = 1e9  # keeps sums and squares of coordinates finite
 
 
@@ -72,20 +73,12 @@ Corner = Annotated[tuple[Number, Number], _entries("u, v")]
 Polygon = Annotated[tuple[Corner, ...], _faultless(geometry.polygon_fault)]
 Row3 = Annotated[tuple[Number, Number, Number], _entries("1st, 2nd, 3rd")]
 Row4 = Annotated[tuple[Number, Number, Number, Number], _entries("1st, 2nd, 3rd, 4th")]
-Homography = Annotated[
-    tuple[Row3, Row3, Row3], _faultless(geometry.homography_fault), _entries("1st row, 2nd row, 3rd row")
-]
-Projection = Annotated[
-    tuple[Row4, Row4, Row4], _faultless(geometry.projection_fault), _entries("1st row, 2nd row, 3rd row")
-]
-LensMatrix = Annotated[
-    tuple[Row3, Row3, Row3], _faultless(geometry.lens_matrix_fault), _entries("1st row, 2nd row, 3rd row")
-]
-_Matrix3 = Annotated[
-    tuple[Row3, Row3, Row3], _faultless(geometry.rotation_fault), _entries("1st row, 2nd row, 3rd row")
-]
+# Of matrices and points only the shape is looked at here. Whether they can be true is for `calibration.judge` to say,
+# camera by camera: one that is calibrated wrongly is no reason to refuse the site.
+Matrix3 = Annotated[tuple[Row3, Row3, Row3], _entries("1st row, 2nd row, 3rd row")]
+Projection = Annotated[tuple[Row4, Row4, Row4], _entries("1st row, 2nd row, 3rd row")]
 Rotation = Annotated[
-    Annotated[_Matrix3, Tag("matrix")] | Annotated[Row3, Tag("vector")],
+    Annotated[Matrix3, Tag("matrix")] | Annotated[Row3, Tag("vector")],
     Discriminator(lambda value: "matrix" if _is_nested(value) else "vector"),
 ]
 
@@ -102,7 +95,15 @@ def _distortion_fault(coefficients: tuple[float, ...]) -> str | None:
 
 Distortion = Annotated[tuple[Number, ...], _faultless(_distortion_fault)]
 PointPair = Annotated[tuple[Number, Number, Number, Number], _entries("u, v, x, y")]
-PointPairs = Annotated[tuple[PointPair, ...], _faultless(geometry.points_fault)]
+
+
+def _count_fault(points: tuple[tuple[float, float, float, float], ...]) -> str | None:
+    if 4 <= len(points) <= MAX_POINTS:
+        return None
+    return f"a homography needs 4 to {MAX_POINTS} points [u, v, x, y], here are {len(points)}"
+
+
+PointPairs = Annotated[tuple[PointPair, ...], _faultless(_count_fault)]
 
 
 def _crop_fault(crop: tuple[int, int, int, int]) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +33,24 @@ def load(path: str | Path) -> Site:
     return site
 
 
-def check(path: str | Path) -> list[str]:
-    """Every fault of a site file, also files that it names and that are not there; empty: nothing is wrong."""
+def check(path: str | Path, unfit: Callable[[Site], Mapping[str, str]] | None = None) -> list[str]:
+    """Every fault of a site file, also files that it names and that are not there; empty: nothing is wrong.
+
+    unfit: says of which cameras the calibration cannot be used, and why; asked where the file is otherwise readable.
+    """
     try:
-        _, document, problems = _examine(Path(path))
+        site, document, problems = _examine(Path(path))
     except ConfigError as error:
         return error.problems
     faulty = {problem.loc for problem in problems}
     missing = [problem for problem in _missing_files(document.data) if problem.loc not in faulty]
-    return document.describe([*problems, *missing])
+    why = unfit(site) if unfit is not None and site is not None else {}
+    refused = [
+        Problem(("cameras", index, "ground"), why[camera.name])
+        for index, camera in enumerate(site.cameras if site is not None else ())
+        if camera.name in why
+    ]
+    return document.describe([*problems, *missing, *refused])
 
 
 def effective(site: Site) -> str:

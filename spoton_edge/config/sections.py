@@ -15,9 +15,8 @@ from spoton_edge.config.kinds import (
     Distortion,
     Endpoint,
     Flag,
-    Homography,
     InputSize,
-    LensMatrix,
+    Matrix3,
     Model,
     Name,
     NotNegative,
@@ -65,7 +64,7 @@ class FloorMap(Section):
 class CameraLens(Section):
     """How a lens bends the picture, in OpenCV's terms."""
 
-    matrix: LensMatrix = Field(description="3x3 [[fx, 0, cx], [0, fy, cy], [0, 0, 1]], pixels")
+    matrix: Matrix3 = Field(description="3x3 [[fx, 0, cx], [0, fy, cy], [0, 0, 1]], pixels")
     distortion: Distortion = Field(
         default=(), description="[k1, k2, p1, p2], and k3, and k4, k5, k6; default: a lens that bends nothing"
     )
@@ -81,7 +80,7 @@ class CameraPose(CameraLens):
 class CameraGround(Section):
     """How a camera's pixels become metres: exactly one of `homography`, `points`, `projection`, `camera`, `file`."""
 
-    homography: Homography | None = Field(default=None, description="3x3: image pixels -> metres on the ground")
+    homography: Matrix3 | None = Field(default=None, description="3x3: image pixels -> metres on the ground")
     points: PointPairs | None = Field(
         default=None, description="list of [u, v, x, y], 4 or more not on a line: pixel and its place in metres"
     )

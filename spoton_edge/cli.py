@@ -15,9 +15,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from spoton_edge import __version__, engine_verbs
+from spoton_edge import __version__, engine_verbs, logs
 from spoton_edge import replay_verbs as replaying
-from spoton_edge.errors import ConfigError, ExitCode, MissingExtraError, SpotOnError, UsageError
+from spoton_edge.errors import ExitCode, MissingExtraError, SpotOnError, UsageError
 from spoton_edge.evaluation import command as evaluation
 from spoton_edge.messages import ENDPOINT, SNAPSHOT
 
@@ -38,12 +38,7 @@ exit codes:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; a user's mistake is a line on stderr, never a traceback."""
     options = parser().parse_args(arguments)
-    logging.basicConfig(
-        level=getattr(logging, options.log_level.upper()),
-        format="%(levelname)-7s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
-    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # its notes on fonts concern nobody here
+    logs.set_up(getattr(logging, options.log_level.upper()))
     _unwind_on(signal.SIGTERM, 128 + signal.SIGTERM)
     try:
         code: int = options.run(options)
@@ -227,13 +222,12 @@ def _unwind_on(number: signal.Signals, code: int) -> None:
 def _run(options: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         _unwind_on(number, ExitCode.STOPPED)  # until the daemon runs and takes them itself
-    from spoton_edge import config, models
+    from spoton_edge import config, models, state
 
-    if problems := config.check(options.site):  # told even where an extra is missing
-        raise ConfigError(problems)
+    site = config.load(options.site, with_files=True)  # its faults are told even where an extra is missing
     service = _part("service", "cpu")
-    cache, state = models.cache_dir(options.cache), options.state or service.state_dir()
-    daemon = service.Service(options.site, cache=cache, state=state, fast=options.fast)
+    cache, kept = models.cache_dir(options.cache), options.state or state.state_dir()
+    daemon = service.Service(options.site, site, cache=cache, state=kept, fast=options.fast)
     code: int = daemon.run(wait_for_subscriber_s=options.wait_for_subscriber)
     return code
 
@@ -258,8 +252,8 @@ def _snapshot(options: argparse.Namespace) -> int:
     cameras = {camera.name: camera for camera in site.cameras}
     if options.camera not in cameras:
         raise UsageError(f"{options.site}: no camera {options.camera}; there are {', '.join(cameras)}")
-    service = _part("service", "cpu")
-    image = _part("capture", "edge").save_snapshot(service.source_of(cameras[options.camera]), options.out)
+    building = _part("building", "cpu")
+    image = _part("capture", "edge").save_snapshot(building.source_of(cameras[options.camera]), options.out)
     print(f"{options.out}: {image.shape[1]}x{image.shape[0]} px")
     return ExitCode.STOPPED
 

@@ -24,10 +24,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from spoton_edge import config, models
+from spoton_edge.building import build_capture
 from spoton_edge.client import Event, Message, Missed, Site, Status, Subscriber, Tracks
 from spoton_edge.demo_map import CameraView, draw
 from spoton_edge.errors import ExitCode, ModelError, SpotOnError, UsageError
-from spoton_edge.service import build_capture
 from spoton_edge.types import F8
 from spoton_edge.watch import board
 

@@ -140,10 +140,10 @@ def run_prune(options: argparse.Namespace) -> int:
 def run_verify(options: argparse.Namespace) -> int:
     """Print the figures; raises ModelError where they are not good enough."""
     from spoton_edge import config, models
+    from spoton_edge.building import source_of
     from spoton_edge.capture import snapshot
     from spoton_edge.engine_check import verify
     from spoton_edge.pictures import recorded
-    from spoton_edge.service import source_of
 
     site = config.load(options.site)
     if options.pictures:

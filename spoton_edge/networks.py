@@ -12,7 +12,9 @@ from spoton_edge.detector import Detector
 from spoton_edge.embedder import ReidNetwork, StripeHistogram
 from spoton_edge.engine import Workload
 from spoton_edge.engine.backends import Backends
+from spoton_edge.engine.builder import STUCK_S
 from spoton_edge.manifests import Manifest
+from spoton_edge.systemd import Systemd
 
 log = logging.getLogger(__name__)
 
@@ -87,15 +89,19 @@ def build_appearance(site: config.Site, cache: Path, backends: Backends) -> Reid
 
 
 class BuildLog:
-    """Tells the log how far the build of an engine is, at most every few seconds."""
+    """Tells systemd how far the build of an engine is, which makes the start take longer, and the log at most every
+    few seconds."""
 
     EVERY_S = 5.0
 
-    def __init__(self) -> None:
+    def __init__(self, systemd: Systemd) -> None:
+        self._systemd = systemd
         self._next = time.monotonic() + self.EVERY_S
 
     def __call__(self, phase: str, done: float) -> None:
         """See engine.builder.Progress."""
+        self._systemd.extend(STUCK_S + self.EVERY_S)  # a builder that is silent for longer is killed
+        self._systemd.status(f"building an engine: {100 * done:.0f} %, {phase}")
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + self.EVERY_S
             log.info("building an engine: %d %%, %s", 100 * done, phase)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from spoton_edge.association import Associator
@@ -13,7 +14,7 @@ from spoton_edge.metrics import StageTimer
 from spoton_edge.publisher import Publisher
 from spoton_edge.recorder import Recorder
 from spoton_edge.tracker import Tracker
-from spoton_edge.types import FrameBatch, GlobalTracks
+from spoton_edge.types import Event, FrameBatch, GlobalTracks
 from spoton_edge.wire import Encoder
 
 STAGES = ("detect", "track", "project", "embed", "associate", "publish")
@@ -35,6 +36,7 @@ class Pipeline:
     batches: int = 0
     recorder: Recorder = field(default_factory=Recorder)
     annals: Annals = field(default_factory=Annals)
+    events: Sequence[Event] = ()  # of the last step
 
     def step(self, batch: FrameBatch, age_ms: float) -> GlobalTracks:
         """Take a batch from pixels to published global tracks. age_ms: of its oldest frame when it was taken."""
@@ -57,5 +59,6 @@ class Pipeline:
             for event in events:
                 self.publisher.publish(self.encoder.event(event))
         self.annals.note(events)
+        self.events = events
         self.batches += 1
         return tracks

@@ -98,6 +98,7 @@ class Publisher:
         self._delivery = Delivery()
         self._late = self._overflowed = self._snapshots = 0
         self._admitting: Keys | None = None  # a list that the thread has yet to take
+        self.tracks_sent = 0  # messages of that kind that the thread has handed to the socket
         self._stopping = False
         self._failure: BaseException | None = None
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -221,6 +222,7 @@ class Publisher:
             with self._lock:
                 outgoing = self._queue.popleft()
             self._send(outgoing.topic, outgoing.payload)
+            self.tracks_sent += outgoing.kind == "tracks"
             self._latest[outgoing.kind] = outgoing
             self._snapshot = None
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 import queue
-import secrets
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
@@ -20,56 +18,59 @@ import numpy as np
 from pydantic import BaseModel
 
 from spoton_edge import config, explain, keys, network_swap
-from spoton_edge.assembly import build_associator, build_ground, build_tracker, statistics_of
-from spoton_edge.capture import Capture, Source
-from spoton_edge.control import FOLDER, ControlServer, Handler
+from spoton_edge.building import build_capture, build_control, build_pipeline
+from spoton_edge.control import Handler
 from spoton_edge.description import describe
-from spoton_edge.embedder import Embedder
 from spoton_edge.engine.backends import Backends
-from spoton_edge.errors import ExitCode, NotReadyError, PublishError, SpotOnError, StateError, UsageError
+from spoton_edge.errors import ExitCode, NotReadyError, SpotOnError, UsageError
+from spoton_edge.health import Health
 from spoton_edge.ids import Ids
-from spoton_edge.metrics import StageTimer
+from spoton_edge.logs import PEOPLE
 from spoton_edge.network_swap import NetworkSwap
-from spoton_edge.networks import BuildLog, build_appearance, build_detector
-from spoton_edge.pipeline import STAGES, Pipeline
-from spoton_edge.publisher import Publisher
-from spoton_edge.types import Status, TrackState
-from spoton_edge.wire import Encoder
+from spoton_edge.networks import BuildLog
+from spoton_edge.state import ids_file
+from spoton_edge.systemd import Systemd
+from spoton_edge.types import Event, Status, TrackState
 
 log = logging.getLogger(__name__)
+people_log = logging.getLogger(PEOPLE)
 
 STATUS_S = 1.0
 IDLE_S = 0.1  # how long the loop waits for a batch before it looks at the clock and the signals
-USUAL_RATE_HZ = 15.0  # of a camera that is not yet known
 ANSWER_S = 10.0  # a question to the loop waits no longer
-SERVICE_STATE = Path("/var/lib/spoton-edge")
 Answer = TypeVar("Answer")
 
 
 class Service:
     """One site's daemon, from config to published tracks. `run` once."""
 
-    def __init__(self, path: Path, *, cache: Path, state: Path, fast: bool = False) -> None:
+    def __init__(self, path: Path, site: config.Site, *, cache: Path, state: Path, fast: bool = False) -> None:
         """Build everything; nothing runs yet, but endpoints are bound and recordings are open.
 
-        path: the site's file; cache: folder of models; state: folder of what outlives the process; fast: take
-        recordings as fast as possible, every frame once. Raises SpotOnError of the kind that tells what is wrong: a
-        faulty config, a missing model, an endpoint in use, a source that cannot be read.
+        path: the site's file, for reloads; site: what was read from it; cache: folder of models; state: folder of what
+        outlives the process; fast: take recordings as fast as possible, every frame once. Raises SpotOnError of the
+        kind that tells what is wrong: a missing model, an endpoint in use, a source that cannot be read.
         """
         self._path = path
-        self._site = site = config.load(path)
+        self._site = site
+        self._systemd = Systemd()
         self._stop = threading.Event()
         self._reload_asked = threading.Event()
         self._tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
         self._status: Status | None = None
+        if threading.current_thread() is threading.main_thread():
+            # From here on: a reload that is asked for while the networks are loaded is done after that.
+            signal.signal(signal.SIGHUP, lambda *_: self._reload_asked.set())
         with ExitStack() as undo:
+            self._systemd.status("opening cameras")
             self.capture = build_capture(site, fast=fast)
             undo.callback(self.capture.stop)
             self.capture.open()
             ids = Ids(ids_file(state, site.site))
             undo.callback(ids.close)
+            self._systemd.status("loading networks")
             threads = site.runtime.threads or 0
-            backends = Backends(site.runtime.backend, cache, threads=threads, progress=BuildLog())
+            backends = Backends(site.runtime.backend, cache, threads=threads, progress=BuildLog(self._systemd))
             self.pipeline = build_pipeline(site, self.capture, cache, backends, ids.take)
             self._swap = NetworkSwap(backends, cache)
             undo.callback(self._swap.close)
@@ -91,7 +92,6 @@ class Service:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: self.stop())
-            signal.signal(signal.SIGHUP, lambda *_: self._reload_asked.set())
         publisher, encoder = self.pipeline.publisher, self.pipeline.encoder
         with self._undo:
             log.info("publishing on %s", ", ".join(publisher.endpoints))
@@ -100,6 +100,7 @@ class Service:
             self._await_subscriber(wait_for_subscriber_s)
             self.capture.start()
             self._loop()
+            self._systemd.stopping()
         return ExitCode.UNEXPECTED if self.capture.broke_off else ExitCode.STOPPED
 
     def stop(self) -> None:
@@ -129,6 +130,7 @@ class Service:
         rate = RateMeter()
         people = 0
         next_status = time.monotonic()
+        health = Health(self._systemd, self._site.runtime.stall_s)
         while not self._stop.is_set() and not self.capture.finished:
             batch = self.capture.take(IDLE_S)
             if batch is not None:
@@ -136,11 +138,16 @@ class Service:
                 tracks = self.pipeline.step(batch, age_ms)
                 people = int(np.count_nonzero(tracks.state != TrackState.LOST))
                 rate.count()
+                for event in self.pipeline.events:
+                    self._log_person(event)
             for event in self.capture.events():
                 self.pipeline.publisher.publish(self.pipeline.encoder.event(event))
+            health.beat(self.capture.states(), self.pipeline.publisher.tracks_sent)
             if time.monotonic() >= next_status:
                 next_status = time.monotonic() + STATUS_S
                 self._publish_status(rate, people)
+                if health.ready and self._status:
+                    health.tell(self._status)
             self._answer()
         self._publish_status(rate, people)
 
@@ -152,6 +159,13 @@ class Service:
         ]
         self._status = Status(cameras, pipeline.batches, rate.hz(), people, pipeline.timer.summary())
         pipeline.publisher.publish(pipeline.encoder.status(self._status, pipeline.publisher.delivery()))
+
+    def _log_person(self, event: Event) -> None:
+        names = [camera.name for camera in self._site.cameras]
+        fields: dict[str, object] = {"SPOTON_EVENT": event.kind, "SPOTON_GLOBAL_ID": event.global_id}
+        if event.camera >= 0:
+            fields["SPOTON_CAMERA"] = names[event.camera]
+        people_log.info("person %d: %s", event.global_id, explain.sentence(event, names), extra=fields)
 
     def _await_subscriber(self, limit_s: float) -> None:
         deadline = time.monotonic() + limit_s
@@ -257,95 +271,6 @@ class RateMeter:
         if len(self._times) < 2:
             return 0.0
         return (len(self._times) - 1) / max(self._times[-1] - self._times[0], 1e-9)
-
-
-def source_of(camera: config.Camera) -> Source:
-    """What capture has to know of a camera."""
-    return Source(
-        name=camera.name,
-        url=camera.source,
-        crop=camera.crop,
-        decode=camera.decode,
-        transport=camera.transport,
-        clock_offset_ms=camera.clock_offset_ms,
-        size=camera.ground.image_size if camera.ground else None,
-    )
-
-
-def build_capture(site: config.Site, *, fast: bool) -> Capture:
-    """The cameras' readers."""
-    return Capture(
-        [source_of(camera) for camera in site.cameras],
-        sync_window_ms=site.runtime.sync_window_ms,
-        stall_s=site.runtime.stall_s,
-        pace="fast" if fast else "realtime",
-    )
-
-
-def build_pipeline(
-    site: config.Site, capture: Capture, cache: Path, backends: Backends, next_id: Callable[[], int]
-) -> Pipeline:
-    """Everything after the batch. The capture must be open, because its frames' sizes and rates are needed; next_id:
-    gives ids that were never given before."""
-    formats = capture.formats()
-    ground = build_ground(site, [frames.size for frames in formats])
-    appearance = build_appearance(site, cache, backends)
-    encoder = Encoder(
-        site.site,
-        site.box,
-        secrets.token_hex(8),
-        [camera.name for camera in site.cameras],
-        encoding=site.publish.format,
-        boxes=site.publish.boxes,
-    )
-    detector = build_detector(site, cache, backends)
-    return Pipeline(
-        detector=detector,
-        tracker=build_tracker(site, [frames.rate_hz or USUAL_RATE_HZ for frames in formats]),
-        ground=ground,
-        embedder=Embedder(appearance),
-        associator=build_associator(site, ground, statistics_of(site), next_id),
-        encoder=encoder,
-        publisher=Publisher(
-            encoder,
-            site.publish.bind,
-            snapshot=site.publish.snapshot,
-            picture=Path(site.ground.map).read_bytes() if site.ground.map else None,
-            keys=keys.load(Path(site.publish.keys)) if site.publish.keys else None,
-        ),
-        timer=StageTimer(STAGES),
-        detect_every=site.detector.every,
-    )
-
-
-def build_control(site: config.Site, handlers: Mapping[str, Handler]) -> ControlServer | None:
-    """The control socket; None where the usual one cannot be had and no other is named: then nobody can ask."""
-    if site.runtime.control != "auto":
-        return ControlServer(site.runtime.control, handlers)
-    try:
-        return ControlServer(f"ipc://{FOLDER}/{site.site}.sock", handlers)
-    except PublishError as error:
-        log.warning("no control socket, `spoton-edge status` will not work: %s", error)
-        return None
-
-
-def state_dir(environment: Mapping[str, str] = os.environ) -> Path:
-    """The folder of what outlives the process: $STATE_DIRECTORY (systemd's), as root the service's, else the user's."""
-    if given := environment.get("STATE_DIRECTORY"):
-        return Path(given.split(":")[0])
-    if os.geteuid() == 0:
-        return SERVICE_STATE
-    own = environment.get("XDG_STATE_HOME", "")
-    return (Path(own) if own.startswith("/") else Path.home() / ".local" / "state") / "spoton-edge"
-
-
-def ids_file(state: Path, site: str) -> Path:
-    """Where a site's reserved ids stand; makes the folder."""
-    try:
-        state.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StateError(f"{state}: cannot be made ({error.strerror}); give another --state DIR") from None
-    return state / f"{site}.ids.json"
 
 
 def changed_keys(before: config.Site, after: config.Site) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from spoton_edge import config
 from spoton_edge.engine.backends import Backends
 from spoton_edge.errors import EngineError, ExitCode, ModelError
 from spoton_edge.service import Service
@@ -42,7 +43,8 @@ def write_site(tmp_path: Path, shared_models: Path) -> Callable[..., Path]:
 @pytest.fixture
 def service(write_site: Callable[..., Path], tmp_path: Path) -> Any:
     """A service that runs in a thread of its own; the exit code is there when it has ended."""
-    running = Service(write_site(), cache=tmp_path / "cache", state=tmp_path / "state")
+    path = write_site()
+    running = Service(path, config.load(path), cache=tmp_path / "cache", state=tmp_path / "state")
     codes: list[ExitCode] = []
     thread = threading.Thread(target=lambda: codes.append(running.run()))
     thread.start()

@@ -159,6 +159,10 @@ class Capture:
         """What is known of every camera's frames, in the order of the config; of recordings all, once started."""
         return [Format(camera.size, camera.rate_hz, camera.announced) for camera in self._cameras]
 
+    def states(self) -> dict[str, str]:
+        """Every camera's state, by name."""
+        return {camera.source.name: camera.state for camera in self._cameras}
+
     def status(self) -> list[CameraStatus]:
         """Every camera's health, in the order of the config. Ask once a second: it looks for wrong clocks, too."""
         gained = [self._gained_ms(camera) for camera in self._cameras]

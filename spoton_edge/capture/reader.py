@@ -55,7 +55,7 @@ class Camera:
             self.source.name,
             state,
             f" ({why})" if why else "",
-            extra={"camera": self.source.name, "camera_state": state},
+            extra={"SPOTON_CAMERA": self.source.name, "SPOTON_EVENT": "camera", "SPOTON_STATE": state},
         )
         self._events.append(Event(kind="camera", captured_ns=time.monotonic_ns(), camera=self.index, detail=state))
 

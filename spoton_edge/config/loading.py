@@ -21,13 +21,15 @@ from spoton_edge.config.sections import Site
 from spoton_edge.errors import ConfigError
 
 
-def load(path: str | Path) -> Site:
+def load(path: str | Path, *, with_files: bool = False) -> Site:
     """The site that a YAML file describes: paths absolute, `${NAME}` in sources replaced, defaults filled in.
 
-    Files that it names need not exist (see `check`). Raises `ConfigError` with every fault, one line each:
+    with_files: the files that it names must be there, too. Raises `ConfigError` with every fault, one line each:
     `FILE:LINE: key.path: what is wrong; remedy`. Old names of keys are taken and warned of in the log.
     """
     site, document, problems = _examine(Path(path))
+    if with_files:
+        problems = _with_missing_files(document, problems)
     if site is None or problems:
         raise ConfigError(document.describe(problems))
     return site
@@ -42,15 +44,13 @@ def check(path: str | Path, unfit: Callable[[Site], Mapping[str, str]] | None = 
         site, document, problems = _examine(Path(path))
     except ConfigError as error:
         return error.problems
-    faulty = {problem.loc for problem in problems}
-    missing = [problem for problem in _missing_files(document.data) if problem.loc not in faulty]
     why = unfit(site) if unfit is not None and site is not None else {}
     refused = [
         Problem(("cameras", index, "ground"), why[camera.name])
         for index, camera in enumerate(site.cameras if site is not None else ())
         if camera.name in why
     ]
-    return document.describe([*problems, *missing, *refused])
+    return document.describe([*_with_missing_files(document, problems), *refused])
 
 
 def effective(site: Site) -> str:
@@ -127,6 +127,11 @@ def _include_calibrations(document: Document) -> list[Problem]:
             other.data["image_size"] = section["image_size"]
         document.include(loc[:-1], other)
     return problems
+
+
+def _with_missing_files(document: Document, problems: list[Problem]) -> list[Problem]:
+    faulty = {problem.loc for problem in problems}
+    return problems + [problem for problem in _missing_files(document.data) if problem.loc not in faulty]
 
 
 def _missing_files(data: dict[str, Any]) -> Iterator[Problem]:

@@ -76,6 +76,7 @@ def build(
         last = cache.last_build_s(key.model, key.library)
         log.info("building %s%s", key.stem, f", which took {last:.0f} s last time" if last else "")
         started = time.monotonic()
+        progress("starting", 0.0)
         input_dtype = run_child(request, progress, cancelled)
         build_s = time.monotonic() - started
         path = cache.keep(key, output, build_s=build_s, input_dtype=input_dtype)

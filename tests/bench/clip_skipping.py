@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from spoton_edge import config
 from spoton_edge.service import Service
 from spoton_edge.types import F8
 from tests.bench.mot17 import evaluate
@@ -47,7 +48,7 @@ def follow(every: int, clip: Path, detector: str) -> tuple[F8, float, float]:
         folder = Path(scratch)
         site = write_site(folder, clip, detector, detector={"every": every}, runtime={"threads": 1})
         site.write_text(site.read_text().replace("ENDPOINT", f"ipc://{scratch}/tracks"))
-        service = Service(site, cache=folder, state=folder, fast=True)
+        service = Service(site, config.load(site), cache=folder, state=folder, fast=True)
         service.capture.start()
         rows = []
         wall_s, cpu_s = time.monotonic(), time.process_time()

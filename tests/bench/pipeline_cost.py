@@ -26,7 +26,7 @@ def main() -> None:
         path = write_site(Path(scratch), clip, detector, runtime={"threads": 1})
         path.write_text(path.read_text().replace("ENDPOINT", f"ipc://{scratch}/tracks"))
         site = config.load(path)
-        service = Service(path, cache=Path(scratch), state=Path(scratch), fast=True)
+        service = Service(path, config.load(path), cache=Path(scratch), state=Path(scratch), fast=True)
         width, height = site.detector.input
         tensor = np.random.default_rng(0).uniform(0, 255, (len(site.cameras), 3, height, width)).astype(np.float32)
         bare = OnnxRuntimeEngine(Path(detector), threads=1)

@@ -1,0 +1,95 @@
+"""Builds what one daemon runs, from its config: the cameras' readers, the pipeline, the control socket."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from spoton_edge import config, keys
+from spoton_edge.assembly import build_associator, build_ground, build_tracker, statistics_of
+from spoton_edge.capture import Capture, Source
+from spoton_edge.control import FOLDER, ControlServer, Handler
+from spoton_edge.embedder import Embedder
+from spoton_edge.engine.backends import Backends
+from spoton_edge.errors import PublishError
+from spoton_edge.metrics import StageTimer
+from spoton_edge.networks import build_appearance, build_detector
+from spoton_edge.pipeline import STAGES, Pipeline
+from spoton_edge.publisher import Publisher
+from spoton_edge.wire import Encoder
+
+log = logging.getLogger(__name__)
+
+USUAL_RATE_HZ = 15.0  # of a camera that is not yet known
+
+
+def source_of(camera: config.Camera) -> Source:
+    """What capture has to know of a camera."""
+    return Source(
+        name=camera.name,
+        url=camera.source,
+        crop=camera.crop,
+        decode=camera.decode,
+        transport=camera.transport,
+        clock_offset_ms=camera.clock_offset_ms,
+        size=camera.ground.image_size if camera.ground else None,
+    )
+
+
+def build_capture(site: config.Site, *, fast: bool) -> Capture:
+    """The cameras' readers."""
+    return Capture(
+        [source_of(camera) for camera in site.cameras],
+        sync_window_ms=site.runtime.sync_window_ms,
+        stall_s=site.runtime.stall_s,
+        pace="fast" if fast else "realtime",
+    )
+
+
+def build_pipeline(
+    site: config.Site, capture: Capture, cache: Path, backends: Backends, next_id: Callable[[], int]
+) -> Pipeline:
+    """Everything after the batch. The capture must be open, because its frames' sizes and rates are needed; next_id:
+    gives ids that were never given before."""
+    formats = capture.formats()
+    ground = build_ground(site, [frames.size for frames in formats])
+    appearance = build_appearance(site, cache, backends)
+    encoder = Encoder(
+        site.site,
+        site.box,
+        secrets.token_hex(8),
+        [camera.name for camera in site.cameras],
+        encoding=site.publish.format,
+        boxes=site.publish.boxes,
+    )
+    detector = build_detector(site, cache, backends)
+    return Pipeline(
+        detector=detector,
+        tracker=build_tracker(site, [frames.rate_hz or USUAL_RATE_HZ for frames in formats]),
+        ground=ground,
+        embedder=Embedder(appearance),
+        associator=build_associator(site, ground, statistics_of(site), next_id),
+        encoder=encoder,
+        publisher=Publisher(
+            encoder,
+            site.publish.bind,
+            snapshot=site.publish.snapshot,
+            picture=Path(site.ground.map).read_bytes() if site.ground.map else None,
+            keys=keys.load(Path(site.publish.keys)) if site.publish.keys else None,
+        ),
+        timer=StageTimer(STAGES),
+        detect_every=site.detector.every,
+    )
+
+
+def build_control(site: config.Site, handlers: Mapping[str, Handler]) -> ControlServer | None:
+    """The control socket; None where the usual one cannot be had and no other is named: then nobody can ask."""
+    if site.runtime.control != "auto":
+        return ControlServer(site.runtime.control, handlers)
+    try:
+        return ControlServer(f"ipc://{FOLDER}/{site.site}.sock", handlers)
+    except PublishError as error:
+        log.warning("no control socket, `spoton-edge status` will not work: %s", error)
+        return None

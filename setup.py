@@ -24,7 +24,7 @@ C_SOURCES = {
     ],
     "detection": ["ext/c/detection.c"],
     "letterbox": ["ext/c/resize.c"],
-    "matching": ["ext/c/lapjv.c"],
+    "matching": ["ext/c/ground_pairs.c", "ext/c/lapjv.c"],
     "similarity": ["ext/c/similarity.c"],
 }
 
@@ -46,6 +46,7 @@ def extension(pyx: Path) -> Extension:
 setup(
     ext_modules=cythonize(
         [extension(pyx) for pyx in sorted(Path("ext").glob("*.pyx"))],
+        include_path=["ext"],
         build_dir="build/cython-debug" if DEBUG else "build/cython",
         compiler_directives={
             "language_level": 3,

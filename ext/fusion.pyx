@@ -1,20 +1,13 @@
-"""The ground-plane Kalman filter of all global tracks: predict, gate with cost, update. GIL-free, in place.
+"""The ground-plane Kalman filter of all global tracks: predict and update. GIL-free, in place.
 
 A track is x, y, vx, vy (m, m/s) with covariance (4, 4). Velocity is an Ornstein-Uhlenbeck process: people keep going
 for a while, then stop or turn, so that the speed of somebody unseen does not stay what it was. The twin is in
 `tests/reference_identity.py`.
 """
 
-from libc.math cimport INFINITY, exp, isfinite, sqrt
+from libc.math cimport exp, sqrt
 
-cdef extern from "ground_filter.h" nogil:
-    ctypedef struct ground_innovation:
-        double d2
-    ground_innovation ground_innovate(
-        const double *state, const double *cov, const double *xy, const double *r, double lag_s
-    )
-    double ground_nats(const ground_innovation *n, const double *r)
-    void ground_absorb(double *state, double *cov, ground_innovation n, const double *r)
+from ground_kalman cimport ground_absorb, ground_innovate, ground_innovation
 
 
 def predict(
@@ -60,59 +53,6 @@ def predict(
                 cov[i, a, a + 2] += qxv
                 cov[i, a + 2, a] += qxv
                 cov[i, a + 2, a + 2] += qvv
-
-
-def gate(
-    const double[:, ::1] xy not None,
-    const double[:, ::1] r not None,
-    const double[::1] lag_s not None,
-    const double[:, ::1] state not None,
-    const double[:, :, ::1] cov not None,
-    const int[::1] held not None,
-    double limit,
-    double held_limit,
-    double[:, ::1] d2 not None,
-    double[:, ::1] nats not None,
-):
-    """Which of T foot points could be which of M tracks: d2 (T, M) is inf where they cannot, nats the negative log density.
-
-    held (T,) is the row of the track that the tracklet has been so far, -1: none; for that pair `held_limit` applies.
-    Pairs that a bound on the distance rules out are not computed further.
-    """
-    cdef Py_ssize_t i, j
-    cdef double top, spread, ex, ey
-    cdef ground_innovation n
-    if d2.shape[0] != xy.shape[0] or d2.shape[1] != state.shape[0]:
-        raise ValueError("d2 must be (T, M)")
-    if nats.shape[0] != xy.shape[0] or nats.shape[1] != state.shape[0]:
-        raise ValueError("nats must be (T, M)")
-    if xy.shape[1] != 2 or r.shape[1] != 3 or state.shape[1] != 4 or cov.shape[1] != 4 or cov.shape[2] != 4:
-        raise ValueError("wrong number of columns")
-    if r.shape[0] != xy.shape[0] or lag_s.shape[0] != xy.shape[0] or held.shape[0] != xy.shape[0]:
-        raise ValueError("xy, r, lag_s and held must have the same number of rows")
-    if cov.shape[0] != state.shape[0]:
-        raise ValueError("state and cov must have the same number of rows")
-    with nogil:
-        for i in range(xy.shape[0]):
-            if not isfinite(xy[i, 0] + xy[i, 1]):
-                for j in range(state.shape[0]):
-                    d2[i, j] = INFINITY
-                    nats[i, j] = INFINITY
-                continue
-            for j in range(state.shape[0]):
-                top = held_limit if held[i] == j else limit
-                d2[i, j] = INFINITY
-                nats[i, j] = INFINITY
-                # d2 >= distance^2 / (largest eigenvalue of S), and the trace bounds that eigenvalue.
-                ex = xy[i, 0] - state[j, 0] + lag_s[i] * state[j, 2]
-                ey = xy[i, 1] - state[j, 1] + lag_s[i] * state[j, 3]
-                spread = cov[j, 0, 0] + cov[j, 1, 1] + r[i, 0] + r[i, 2]
-                if not ex * ex + ey * ey <= top * spread:
-                    continue
-                n = ground_innovate(&state[j, 0], &cov[j, 0, 0], &xy[i, 0], &r[i, 0], lag_s[i])
-                if n.d2 <= top:
-                    d2[i, j] = n.d2
-                    nats[i, j] = ground_nats(&n, &r[i, 0])
 
 
 def update(

@@ -5,19 +5,21 @@ other cameras put them (iterated conditional modes; Besag 1986). One GIL-free ca
 `tests/reference_identity.py`.
 """
 
-from libc.math cimport INFINITY, isfinite
+from libc.math cimport INFINITY, NAN, hypot
 from libc.string cimport memcpy
 
 import numpy as np
 
-cdef extern from "ground_filter.h" nogil:
-    ctypedef struct ground_innovation:
-        double d2
-    ground_innovation ground_innovate(
-        const double *state, const double *cov, const double *xy, const double *r, double lag_s
-    )
-    double ground_nats(const ground_innovation *n, const double *r)
-    void ground_absorb(double *state, double *cov, ground_innovation n, const double *r)
+from ground_kalman cimport (
+    ground_absorb,
+    ground_feet,
+    ground_innovate,
+    ground_innovation,
+    ground_nats,
+    ground_pairs,
+    ground_reach,
+    ground_tracks,
+)
 
 cdef extern from "lapjv.h" nogil:
     ctypedef struct lapjv_problem:
@@ -35,7 +37,10 @@ cdef extern from "lapjv.h" nogil:
         int *mark
         int *touched
         int *row_edge
-    void lapjv_solve(const lapjv_problem *problem, lapjv_scratch *scratch, int *column_of_row, int *row_of_column)
+    void lapjv_solve_few(const lapjv_problem *problem, lapjv_scratch *scratch, int *column_of_row, int *row_of_column)
+
+cdef enum:
+    MOST_PAIRS = 1 << 30  # counted in 32 bits
 
 
 def open_pairs(
@@ -46,37 +51,33 @@ def open_pairs(
     const double[:, :, ::1] cov not None,
     double limit,
 ):
-    """The gate: which of T foot points could be which of M tracks, as start (T + 1,), column (E,), row after row.
+    """The gate: which of T foot points could be which of M tracks; start (T + 1,), column (E,), d2 (E,), row after row.
 
-    A pair is open within a squared Mahalanobis distance of `limit`. A foot point that is not placed has no pairs.
+    A pair is open within a squared Mahalanobis distance d2 of `limit`. What is not placed (NaN) has no pairs.
     """
-    cdef Py_ssize_t i, j, rows = xy.shape[0], tracks = state.shape[0], edges = 0
-    cdef double ex, ey, spread
-    cdef ground_innovation n
+    cdef Py_ssize_t rows = xy.shape[0], tracks = state.shape[0]
+    cdef int edges
+    cdef ground_feet feet
+    cdef ground_tracks people
     if xy.shape[1] != 2 or r.shape[1] != 3 or state.shape[1] != 4 or cov.shape[1] != 4 or cov.shape[2] != 4:
         raise ValueError("wrong number of columns")
     if r.shape[0] != rows or lag_s.shape[0] != rows or cov.shape[0] != tracks:
         raise ValueError("xy, r and lag_s must have the same number of rows, and so must state and cov")
+    if rows * tracks > MOST_PAIRS:
+        raise ValueError(f"{rows} foot points and {tracks} tracks are too many pairs")
     start_ = np.zeros(rows + 1, np.int32)
-    column_ = np.empty(rows * tracks, np.int32)
+    if rows == 0 or tracks == 0:
+        return start_, np.zeros(0, np.int32), np.zeros(0)
+    column_, d2_ = np.empty(rows * tracks, np.int32), np.empty(rows * tracks)
     cdef int[::1] start = start_
     cdef int[::1] column = column_
+    cdef double[::1] d2 = d2_
+    cdef char[::1] scratch = np.empty(tracks * sizeof(ground_reach), np.int8)
+    feet.rows, feet.xy, feet.r, feet.lag_s = <int>rows, &xy[0, 0], &r[0, 0], &lag_s[0]
+    people.rows, people.state, people.cov = <int>tracks, &state[0, 0], &cov[0, 0, 0]
     with nogil:
-        for i in range(rows):
-            if isfinite(xy[i, 0] + xy[i, 1]):
-                for j in range(tracks):
-                    # d2 >= distance^2 / (largest eigenvalue of S), and the trace bounds that eigenvalue.
-                    ex = xy[i, 0] - state[j, 0] + lag_s[i] * state[j, 2]
-                    ey = xy[i, 1] - state[j, 1] + lag_s[i] * state[j, 3]
-                    spread = cov[j, 0, 0] + cov[j, 1, 1] + r[i, 0] + r[i, 2]
-                    if not ex * ex + ey * ey <= limit * spread:
-                        continue
-                    n = ground_innovate(&state[j, 0], &cov[j, 0, 0], &xy[i, 0], &r[i, 0], lag_s[i])
-                    if n.d2 <= limit:
-                        column[edges] = <int>j
-                        edges += 1
-            start[i + 1] = <int>edges
-    return start_, column_[:edges].copy()
+        edges = ground_pairs(&feet, &people, limit, <ground_reach *>&scratch[0], &start[0], &column[0], &d2[0])
+    return start_, column_[:edges].copy(), d2_[:edges].copy()
 
 
 cdef struct Scene:
@@ -95,11 +96,14 @@ cdef struct Scene:
     double limit
     double *gain
     int *match
-    int *head  # of the list of rows that each track has, -1: the end
+    int *before  # match of the camera's rows when its turn came
+    int *head  # of the list of rows that each track has, ascending, -1: the end
     int *next
     double *own_state  # what the cameras but one make of a track
     double *own_cov
-    long *made  # for which turn that was made
+    long *made  # in which turn that was made
+    long *changed  # in which turn the list of a track was changed last
+    long *looked  # by first row: the camera's last turn in which it looked
     # One camera's assignment problem.
     int *p_start
     int *p_column
@@ -109,14 +113,29 @@ cdef struct Scene:
     lapjv_scratch scratch
 
 
-cdef void list_rows(Scene *s) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(s.tracks):
-        s.head[i] = -1
-    for i in range(s.rows - 1, -1, -1):
-        if s.match[i] >= 0:
-            s.next[i] = s.head[s.match[i]]
-            s.head[s.match[i]] = <int>i
+cdef void enlist(Scene *s, int row) noexcept nogil:
+    """Add a row to the list of the track it is matched with."""
+    cdef int *link = &s.head[s.match[row]]
+    while 0 <= link[0] < row:
+        link = &s.next[link[0]]
+    s.next[row] = link[0]
+    link[0] = row
+
+
+cdef void strike(Scene *s, int row, int track) noexcept nogil:
+    """Take a row off the list of a track."""
+    cdef int *link = &s.head[track]
+    while link[0] != row:
+        link = &s.next[link[0]]
+    link[0] = s.next[row]
+
+
+cdef bint has_others(Scene *s, int track, short camera) noexcept nogil:
+    """Whether a camera but this one shows the track."""
+    cdef int i = s.head[track]
+    while i >= 0 and s.camera[i] == camera:
+        i = s.next[i]
+    return i >= 0
 
 
 cdef void without(Scene *s, int track, short camera, long turn) noexcept nogil:
@@ -137,6 +156,12 @@ cdef void without(Scene *s, int track, short camera, long turn) noexcept nogil:
             if n.d2 <= s.limit:
                 ground_absorb(state, cov, n, s.r + 3 * i)
         i = s.next[i]
+
+
+cdef inline void weigh(Scene *s, Py_ssize_t i, Py_ssize_t e, const double *state, const double *cov) noexcept nogil:
+    """The gain of one pair, against a place of the track."""
+    cdef ground_innovation n = ground_innovate(state, cov, s.xy + 2 * i, s.r + 3 * i, s.lag_s[i])
+    s.gain[e] = s.base + s.bonus[e] - ground_nats(&n, s.r + 3 * i) if n.d2 <= s.limit else -INFINITY
 
 
 cdef void settle(Scene *s, Py_ssize_t first, Py_ssize_t end, bint named) noexcept nogil:
@@ -161,17 +186,43 @@ cdef void settle(Scene *s, Py_ssize_t first, Py_ssize_t end, bint named) noexcep
     problem.column = s.p_column
     problem.cost = s.p_cost
     problem.limit = 0.0
-    lapjv_solve(&problem, &s.scratch, s.chosen, s.taken)
+    lapjv_solve_few(&problem, &s.scratch, s.chosen, s.taken)
     for i in range(first, end):
         if s.chosen[i - first] >= 0:
             s.match[i] = s.chosen[i - first]
+
+
+cdef void assign(Scene *s, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
+    """Match one camera's rows anew. People first: a candidate, perhaps the shadow of one of them, takes what they leave."""
+    cdef Py_ssize_t i
+    for i in range(first, end):
+        s.match[i] = -1
+    settle(s, first, end, True)
+    settle(s, first, end, False)
+
+
+cdef bint look_again(Scene *s, Py_ssize_t first, Py_ssize_t end, long turn) noexcept nogil:
+    """Weigh those pairs of one camera whose track the other cameras put elsewhere since it looked last; any at all?"""
+    cdef bint any_moved = False
+    cdef Py_ssize_t i, e
+    cdef int j
+    for i in range(first, end):
+        for e in range(s.start[i], s.start[i + 1]):
+            j = s.column[e]
+            if s.changed[j] > s.looked[first] if s.looked[first] else has_others(s, j, s.camera[i]):
+                without(s, j, s.camera[i], turn)
+                weigh(s, i, e, s.own_state + 4 * j, s.own_cov + 16 * j)
+                any_moved = True
+    s.looked[first] = turn
+    return any_moved
 
 
 cdef void compete_all(Scene *s, int sweeps) noexcept nogil:
     cdef Py_ssize_t first, end, i, e
     cdef int sweep, j
     cdef long turn = 0
-    cdef ground_innovation n
+    for j in range(s.tracks):
+        s.head[j] = -1
     for sweep in range(sweeps + 1):
         first = 0
         while first < s.rows:
@@ -179,24 +230,51 @@ cdef void compete_all(Scene *s, int sweeps) noexcept nogil:
             while end < s.rows and s.camera[end] == s.camera[first]:
                 end += 1
             turn += 1
-            if sweep > 0:
-                list_rows(s)
-            for i in range(first, end):
-                s.match[i] = -1
-                for e in range(s.start[i], s.start[i + 1]):
-                    j = s.column[e]
-                    if sweep > 0:
-                        without(s, j, s.camera[i], turn)
-                        n = ground_innovate(
-                            s.own_state + 4 * j, s.own_cov + 16 * j, s.xy + 2 * i, s.r + 3 * i, s.lag_s[i]
-                        )
-                    else:
-                        n = ground_innovate(s.state + 4 * j, s.cov + 16 * j, s.xy + 2 * i, s.r + 3 * i, s.lag_s[i])
-                    s.gain[e] = s.base + s.bonus[e] - ground_nats(&n, s.r + 3 * i) if n.d2 <= s.limit else -INFINITY
-            # People first: a candidate, which may be the shadow of one of them, takes what they leave.
-            settle(s, first, end, True)
-            settle(s, first, end, False)
+            if sweep == 0:
+                for i in range(first, end):
+                    for e in range(s.start[i], s.start[i + 1]):
+                        weigh(s, i, e, s.state + 4 * s.column[e], s.cov + 16 * s.column[e])
+                assign(s, first, end)
+            elif look_again(s, first, end, turn):
+                memcpy(s.before + first, s.match + first, (end - first) * sizeof(int))
+                assign(s, first, end)
+                for i in range(first, end):
+                    if s.match[i] != s.before[i]:
+                        if s.before[i] >= 0:
+                            strike(s, <int>i, s.before[i])
+                            s.changed[s.before[i]] = turn
+                        if s.match[i] >= 0:
+                            enlist(s, <int>i)
+                            s.changed[s.match[i]] = turn
             first = end
+        if sweep == 0:
+            for i in range(s.rows - 1, -1, -1):
+                if s.match[i] >= 0:
+                    enlist(s, <int>i)
+
+
+cdef void explain(Scene *s, int *edge, double *distance, double *margin, unsigned char *explained) noexcept nogil:
+    """On what grounds each row has its track; being nobody known gains nothing."""
+    cdef Py_ssize_t i, e
+    cdef double second
+    cdef int j
+    for i in range(s.rows):
+        edge[i] = -1
+        distance[i] = margin[i] = NAN
+        explained[i] = False
+        second = 0.0
+        for e in range(s.start[i], s.start[i + 1]):
+            j = s.column[e]
+            if s.gain[e] > 0 and s.named[j]:
+                explained[i] = True
+            if j == s.match[i]:
+                edge[i] = <int>e
+            else:
+                second = max(second, s.gain[e])
+        if edge[i] >= 0:
+            j = s.match[i]
+            margin[i] = s.gain[edge[i]] - second
+            distance[i] = hypot(s.xy[2 * i] - s.state[4 * j], s.xy[2 * i + 1] - s.state[4 * j + 1])
 
 
 def compete(
@@ -213,24 +291,30 @@ def compete(
     double base,
     double limit,
     int sweeps,
-    double[::1] gain not None,
     int[::1] match not None,
+    int[::1] edge not None,
+    double[::1] distance_m not None,
+    double[::1] margin not None,
+    unsigned char[::1] explained not None,
 ):
     """Assign tracklets (T,), camera after camera, to tracks (M,) over the open pairs of `open_pairs`.
 
     A pair gains `base` + bonus (E,) less the nats of its innovation; only gains above 0 are taken, and a track once by
-    each camera. Writes gain (E,) of the last round and match (T,), -1: none.
+    each camera. Writes, (T,) each: match, -1: none; the pair (edge) it stands for, -1: none; its distance_m and by how
+    many nats it is better than the next best (margin), NaN: none; and whether somebody `named` would have gained too.
     """
     cdef Scene s
     cdef Py_ssize_t rows = camera.shape[0], tracks = state.shape[0], edges = column.shape[0], e
     if xy.shape[0] != rows or r.shape[0] != rows or lag_s.shape[0] != rows or match.shape[0] != rows:
         raise ValueError("camera, xyxy, r, lag_s and match must have the same number of rows")
+    if edge.shape[0] != rows or distance_m.shape[0] != rows or margin.shape[0] != rows or explained.shape[0] != rows:
+        raise ValueError("edge, distance_m, margin and explained must have as many rows as match")
     if xy.shape[1] != 2 or r.shape[1] != 3 or state.shape[1] != 4 or cov.shape[1] != 4 or cov.shape[2] != 4:
         raise ValueError("wrong number of columns")
     if cov.shape[0] != tracks or named.shape[0] != tracks or start.shape[0] != rows + 1:
         raise ValueError("state, cov and named must have the same number of rows, and start one more than xy")
-    if bonus.shape[0] != edges or gain.shape[0] != edges or start[rows] != edges or start[0] != 0:
-        raise ValueError("start, column, bonus and gain do not fit together")
+    if bonus.shape[0] != edges or start[rows] != edges or start[0] != 0:
+        raise ValueError("start, column and bonus do not fit together")
     for e in range(rows):
         if start[e] > start[e + 1]:
             raise ValueError("start must not fall")
@@ -239,25 +323,27 @@ def compete(
             raise ValueError("column names a track that does not exist")
     if rows == 0:
         return
-    if edges == 0:
-        match[:] = -1
-        return
-    cdef double[::1] numbers = np.empty(22 * tracks + edges)
-    cdef int[::1] counts = np.empty(7 * tracks + 4 * rows + edges + 2, np.int32)
-    cdef long[::1] made = np.zeros(tracks, np.dtype("l"))
+    cdef double[::1] numbers = np.empty(22 * tracks + 2 * edges + 1)
+    cdef int[::1] counts = np.empty(7 * tracks + 5 * rows + edges + 2, np.int32)
+    cdef long[::1] turns = np.zeros(2 * tracks + rows, np.dtype("l"))
     cdef double *d = &numbers[0]
     cdef int *k = &counts[0]
     s.rows, s.tracks = rows, tracks
     s.camera, s.xy, s.r, s.lag_s = &camera[0], &xy[0, 0], &r[0, 0], &lag_s[0]
-    s.state, s.cov, s.named = &state[0, 0], &cov[0, 0, 0], &named[0]
-    s.start, s.column, s.bonus = &start[0], &column[0], &bonus[0]
-    s.base, s.limit, s.gain, s.match, s.made = base, limit, &gain[0], &match[0], &made[0]
+    if tracks:
+        s.state, s.cov, s.named = &state[0, 0], &cov[0, 0, 0], &named[0]
+    s.start, s.base, s.limit, s.match = &start[0], base, limit, &match[0]
+    if edges:
+        s.column, s.bonus = &column[0], &bonus[0]
     s.own_state, s.own_cov = d, d + 4 * tracks
     s.scratch.dual, s.scratch.distance, s.p_cost = d + 20 * tracks, d + 21 * tracks, d + 22 * tracks
+    s.gain = d + 22 * tracks + edges
+    s.made, s.changed, s.looked = &turns[0], &turns[0] + tracks, &turns[0] + 2 * tracks
     s.head, s.taken, s.scratch.via_edge = k, k + tracks, k + 2 * tracks
     s.scratch.via_row, s.scratch.mark, s.scratch.touched = k + 3 * tracks, k + 4 * tracks, k + 5 * tracks
     k += 7 * tracks
-    s.next, s.chosen, s.scratch.row_edge, s.p_start = k, k + rows, k + 2 * rows, k + 3 * rows
-    s.p_column = k + 4 * rows + 1
+    s.next, s.chosen, s.scratch.row_edge, s.before, s.p_start = k, k + rows, k + 2 * rows, k + 3 * rows, k + 4 * rows
+    s.p_column = k + 5 * rows + 1
     with nogil:
         compete_all(&s, sweeps)
+        explain(&s, &edge[0], &distance_m[0], &margin[0], &explained[0])

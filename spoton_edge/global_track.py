@@ -77,19 +77,19 @@ class TrackTable:
         fusion.predict(self.state, self.cov, np.full(len(self), dt_s), self.motion.speed_sd_mps, self.motion.keep_s)
         return dt_s
 
-    def near(self, xy: F8, r: F8, limit: float) -> tuple[I4, I4, F8]:
-        """Which tracks could be at places (n, 2), covariance r (n, 3): start (n + 1,), track (E,), squared distance."""
-        start, track = matching.open_pairs(xy, r, np.zeros(len(xy)), self.state, self.cov, limit)
-        at = np.repeat(np.arange(len(xy)), np.diff(start))
-        e, p = xy[at] - self.state[track, :2], self.cov[track]
-        sxx, sxy, syy = p[:, 0, 0] + r[at, 0], p[:, 0, 1] + r[at, 1], p[:, 1, 1] + r[at, 2]
-        d2 = (syy * e[:, 0] ** 2 - 2 * sxy * e[:, 0] * e[:, 1] + sxx * e[:, 1] ** 2) / (sxx * syy - sxy * sxy)
-        return start, track, d2
+    def near(self, xy: F8, r: F8, limit: float, first: int = 0) -> tuple[I4, I4, F8]:
+        """Which tracks, of those from row `first` on, could be at places (n, 2), covariance r (n, 3).
+
+        Returns start (n + 1,), track (E,) and squared distance (E,).
+        """
+        lag_s = np.zeros(len(xy))
+        start, track, d2 = matching.open_pairs(xy, r, lag_s, self.state[first:], self.cov[first:], limit)
+        return start, np.asarray(track + np.int32(first)), d2
 
     def nearest(self, xy: F8, r: F8, first: int, taken: set[int], limit: float) -> int:
         """The track from row `first` on, none of `taken`, that a foot point could be and fits best; -1: none."""
-        _, track, d2 = self.near(xy[None], r[None], limit)
-        free = [k for k in range(len(track)) if track[k] >= first and int(track[k]) not in taken]
+        _, track, d2 = self.near(xy[None], r[None], limit, first)
+        free = [k for k in range(len(track)) if int(track[k]) not in taken]
         return int(track[min(free, key=lambda k: (d2[k], track[k]))]) if free else -1
 
     def fuse(self, row: I4, xy: F8, r: F8, lag_s: F8, limit: float) -> Bool:

@@ -10,7 +10,7 @@ from spoton_edge._ext import matching
 from spoton_edge.global_track import TrackTable
 from spoton_edge.looks import Looks
 from spoton_edge.policy import Policy
-from spoton_edge.types import F4, F8, I4, Bool, Tracklets, TrackState
+from spoton_edge.types import F8, I4, Bool, Tracklets, TrackState
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +43,12 @@ def match_tracklets(seen: Tracklets, held: I4, margin: F8, table: TrackTable, lo
     xy = np.where(placed[:, None], seen.ground_xy, np.nan)
     lag_s: F8 = (table.now_ns - seen.captured_ns).astype(np.float64) * 1e-9
     named = table.record["global_id"] >= 0
-    start, column = matching.open_pairs(xy, seen.ground_cov, lag_s, table.state, table.cov, policy.gate)
+    start, column, _ = matching.open_pairs(xy, seen.ground_cov, lag_s, table.state, table.cov, policy.gate)
     row = np.repeat(np.arange(rows, dtype=np.int32), np.diff(start))
     bonus, cosine = looks.compare(seen, row, table.record["entry"][column])
-    own = held[row] == column
-    sd = np.sqrt(seen.ground_cov[:, 0] + seen.ground_cov[:, 2])
-    lead = np.clip(margin / policy.habit_margin - 1.0, 0.0, 1.0) * np.clip(sd / policy.habit_sd_m - 1.0, 0.0, 1.0)
-    bonus[own] += policy.habit_nats * lead[row[own]]
-    gain = np.empty(len(column))
-    base = -float(np.log(policy.stranger_per_m2))
+    own = np.flatnonzero(held[row] == column)
+    bonus[own] += policy.habit_nats * _lead(margin, seen.ground_cov, policy)[row[own]]
+    edge = np.empty(rows, np.int32)
     matching.compete(
         seen.camera,
         xy,
@@ -63,27 +60,25 @@ def match_tracklets(seen: Tracklets, held: I4, margin: F8, table: TrackTable, lo
         start,
         column,
         bonus,
-        base,
+        -float(np.log(policy.stranger_per_m2)),
         policy.gate,
         policy.sweeps,
-        gain,
         result.track,
+        edge,
+        result.distance_m,
+        result.margin,
+        result.explained.view(np.uint8),
     )
-    _explain(result, row, column, gain, cosine, seen.ground_xy, table.state, named)
+    matched = np.flatnonzero(edge >= 0)
+    result.cosine[matched] = cosine[edge[matched]]
     # Where there is no floor, a tracklet is who it was; so is one that its tracker predicts without a detection.
     alone = (held >= 0) & ~placed & (~visible | ~np.isfinite(table.state[held, 0]))
     result.track[alone] = held[alone]
     return result
 
 
-def _explain(result: Match, row: I4, column: I4, gain: F8, cosine: F4, xy: F8, state: F8, named: Bool) -> None:
-    """Fill in the grounds of each choice from the pairs (E,) that competed."""
-    positive = gain > 0
-    result.explained[row[positive & named[column]]] = True
-    chosen = result.track[row] == column
-    second = np.zeros(len(result.track))  # being nobody known gains nothing
-    np.maximum.at(second, row[~chosen], gain[~chosen])
-    at = row[chosen]
-    result.margin[at] = gain[chosen] - second[at]
-    result.cosine[at] = cosine[chosen]
-    result.distance_m[at] = np.hypot(*(xy[at] - state[column[chosen], :2]).T)
+def _lead(margin: F8, ground_cov: F8, policy: Policy) -> F8:
+    """How much a tracklet's word counts (T,), from 0 to 1: where its own box leads and its foot point is unsure."""
+    sd = np.sqrt(ground_cov[:, 0] + ground_cov[:, 2])
+    ahead, unsure = margin / policy.habit_margin - 1.0, sd / policy.habit_sd_m - 1.0
+    return np.minimum(np.maximum(ahead, 0.0), 1.0) * np.minimum(np.maximum(unsure, 0.0), 1.0)

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from spoton_edge.ground_plane import FootModel, GroundPlane
-from spoton_edge.types import F4, F8, I2, I4, FootPoint
+from spoton_edge.types import F4, F8, I2, I4, Bool, FootPoint
 
 ACCIDENT, SPREAD = 0.05, 9.0
 
@@ -86,10 +86,10 @@ def compete(
     base: float,
     limit: float,
     sweeps: int,
-) -> I4:
-    """`matching.compete` over all open pairs; bonus (T, M)."""
+) -> tuple[I4, F8]:
+    """The match of `matching.compete` over all open pairs, and the gains of the last round; bonus (T, M)."""
     rows, tracks = len(xy), len(state)
-    match = np.full(rows, -1, np.int32)
+    match, gains = np.full(rows, -1, np.int32), np.full((rows, tracks), -np.inf)
     open_ = np.array(
         [[distance2(state[j], cov[j], xy[i], r[i], lag_s[i]) <= limit for j in range(tracks)] for i in range(rows)]
     ).reshape(rows, tracks)
@@ -105,14 +105,24 @@ def compete(
                 for k, i in enumerate(mine):
                     if open_[i, j] and distance2(s, p, xy[i], r[i], lag_s[i]) <= limit:
                         gain[k, j] = base + bonus[i, j] - nats(s, p, xy[i], r[i], lag_s[i])
-            match[mine] = -1
+            match[mine], gains[mine] = -1, gain
             for standing in (True, False):
                 free = np.flatnonzero(match[mine] < 0)
                 useful = np.where((named == standing)[None] & (gain[free] > 0), gain[free], 0.0)
                 for a, b in zip(*linear_sum_assignment(-useful), strict=True):
                     if useful[a, b] > 0:
                         match[mine[free[a]]] = b
-    return match
+    return match, gains
+
+
+def grounds(match: I4, gain: F8, named: Bool, xy: F8, state: F8) -> tuple[F8, F8, Bool]:
+    """Distance (T,), margin (T,) and whether somebody named would have gained, as `matching.compete` gives them."""
+    distance, margin = np.full((2, len(match)), np.nan)
+    for i, j in enumerate(match):
+        if j >= 0:
+            distance[i] = np.linalg.norm(xy[i] - state[j, :2])
+            margin[i] = gain[i, j] - max(np.delete(gain[i], j).max(initial=0.0), 0.0)
+    return distance, margin, np.asarray((gain[:, named] > 0).any(axis=1))
 
 
 def foot_kind(box: F4, others: F4, image_size: tuple[int, int], model: FootModel) -> FootPoint:

@@ -63,13 +63,17 @@ def test_a_view_that_disagrees_is_left_out_and_not_averaged_in() -> None:
     assert abs(state[0, 0]) < 0.2
 
 
-@given(SEEDS, st.integers(0, 12), st.integers(0, 9))
+@given(SEEDS, st.integers(0, 12), st.integers(0, 40))
+@settings(deadline=None)
 def test_the_gate_opens_the_pairs_its_twin_opens(seed: int, rows: int, count: int) -> None:
     rng = np.random.default_rng(seed)
     (state, cov), (xy, r, lag_s) = tracks(rng, count), feet(rng, rows)
+    state[:, :2] *= rng.choice([1.0, 8.0], 2)  # a room, or a hall of which most is out of reach
     if rows:
         xy[0] = np.nan
-    start, column = matching.open_pairs(xy, r, lag_s, state, cov, 9.0)
+    start, column, d2 = matching.open_pairs(xy, r, lag_s, state, cov, 9.0)
+    for i in range(rows):
+        assert (np.diff(column[start[i] : start[i + 1]]) > 0).all()
     got = {(i, int(j)) for i in range(rows) for j in column[start[i] : start[i + 1]]}
     want = {
         (i, j)
@@ -78,6 +82,9 @@ def test_the_gate_opens_the_pairs_its_twin_opens(seed: int, rows: int, count: in
         if twin.distance2(state[j], cov[j], xy[i], r[i], lag_s[i]) <= 9
     }
     assert got == want
+    row = np.repeat(np.arange(rows), np.diff(start))
+    want_d2 = [twin.distance2(state[j], cov[j], xy[i], r[i], lag_s[i]) for i, j in zip(row, column, strict=True)]
+    np.testing.assert_allclose(d2, want_d2)
 
 
 @given(SEEDS, st.integers(1, 4), st.integers(1, 6), st.integers(0, 2))
@@ -88,9 +95,11 @@ def test_the_competition_ends_as_its_twins(seed: int, cameras: int, count: int, 
     (state, cov), (xy, r, lag_s) = tracks(rng, count), feet(rng, len(camera))
     named = rng.random(count) < 0.7
     bonus = rng.normal(0, 1, (len(camera), count))
-    start, column = matching.open_pairs(xy, r, lag_s, state, cov, 25.0)
+    start, column, _ = matching.open_pairs(xy, r, lag_s, state, cov, 25.0)
     row = np.repeat(np.arange(len(camera)), np.diff(start))
-    gain, match = np.empty(len(column)), np.full(len(camera), -1, np.int32)
+    match, edge = np.full((2, len(camera)), -1, np.int32)
+    distance_m, margin = np.empty((2, len(camera)))
+    explained = np.empty(len(camera), np.uint8)
     matching.compete(
         camera,
         xy,
@@ -105,11 +114,19 @@ def test_the_competition_ends_as_its_twins(seed: int, cameras: int, count: int, 
         4.0,
         25.0,
         sweeps,
-        gain,
         match,
+        edge,
+        distance_m,
+        margin,
+        explained,
     )
-    want = twin.compete(camera, xy, r, lag_s, state, cov, named, bonus, 4.0, 25.0, sweeps)
+    want, gain = twin.compete(camera, xy, r, lag_s, state, cov, named, bonus, 4.0, 25.0, sweeps)
     assert match.tolist() == want.tolist()
+    assert column[edge[edge >= 0]].tolist() == match[match >= 0].tolist()
+    want_distance_m, want_margin, want_explained = twin.grounds(want, gain, named, xy, state)
+    np.testing.assert_allclose(distance_m, want_distance_m)
+    np.testing.assert_allclose(margin, want_margin, atol=1e-9)
+    assert explained.view(np.bool_).tolist() == want_explained.tolist()
     for c in range(cameras):
         given_ = match[(camera == c) & (match >= 0)]
         assert len(set(given_.tolist())) == len(given_)

@@ -79,12 +79,26 @@ static void augment(const lapjv_problem *p, lapjv_scratch *s, int root, int *col
     if (end >= 0) flip_path(s, end, root, column_of_row, row_of_column);
 }
 
+static void augment_all(const lapjv_problem *p, lapjv_scratch *s, int *column_of_row, int *row_of_column) {
+    for (int i = 0; i < p->rows; i++) {
+        column_of_row[i] = -1;
+        if (p->start[i] < p->start[i + 1]) augment(p, s, i, column_of_row, row_of_column);
+    }
+}
+
 void lapjv_solve(const lapjv_problem *p, lapjv_scratch *s, int *column_of_row, int *row_of_column) {
-    for (int i = 0; i < p->rows; i++) column_of_row[i] = -1;
     for (int j = 0; j < p->columns; j++) row_of_column[j] = -1;
     for (int j = 0; j < p->columns; j++) s->dual[j] = 0;
     memset(s->mark, 0, sizeof(int) * (size_t)p->columns);
-    for (int i = 0; i < p->rows; i++) {
-        if (p->start[i] < p->start[i + 1]) augment(p, s, i, column_of_row, row_of_column);
+    augment_all(p, s, column_of_row, row_of_column);
+}
+
+void lapjv_solve_few(const lapjv_problem *p, lapjv_scratch *s, int *column_of_row, int *row_of_column) {
+    for (int e = p->start[0]; e < p->start[p->rows]; e++) {
+        const int j = p->column[e];
+        row_of_column[j] = -1;
+        s->dual[j] = 0;
+        s->mark[j] = UNSEEN;
     }
+    augment_all(p, s, column_of_row, row_of_column);
 }

@@ -29,4 +29,8 @@ typedef struct {
  * where unmatched. */
 void lapjv_solve(const lapjv_problem *problem, lapjv_scratch *scratch, int *column_of_row, int *row_of_column);
 
+/* The same for rows that want few of many columns, in time that does not depend on `columns`: where no row wants a
+ * column, row_of_column is left as it was. */
+void lapjv_solve_few(const lapjv_problem *problem, lapjv_scratch *scratch, int *column_of_row, int *row_of_column);
+
 #endif

@@ -1,9 +1,6 @@
 from spoton_edge.types import F8, I4, U8
 
 def predict(state: F8, cov: F8, dt_s: F8, speed_sd_mps: float, keep_s: float) -> None: ...
-def gate(
-    xy: F8, r: F8, lag_s: F8, state: F8, cov: F8, held: I4, limit: float, held_limit: float, d2: F8, nats: F8
-) -> None: ...
 def update(
     state: F8, cov: F8, track: I4, xy: F8, r: F8, lag_s: F8, limit: float, max_speed_mps: float, taken: U8
 ) -> None: ...

@@ -1,6 +1,6 @@
 from spoton_edge.types import F8, I2, I4, U8
 
-def open_pairs(xy: F8, r: F8, lag_s: F8, state: F8, cov: F8, limit: float) -> tuple[I4, I4]: ...
+def open_pairs(xy: F8, r: F8, lag_s: F8, state: F8, cov: F8, limit: float) -> tuple[I4, I4, F8]: ...
 def compete(
     camera: I2,
     xy: F8,
@@ -15,6 +15,9 @@ def compete(
     base: float,
     limit: float,
     sweeps: int,
-    gain: F8,
     match: I4,
+    edge: I4,
+    distance_m: F8,
+    margin: F8,
+    explained: U8,
 ) -> None: ...

@@ -9,7 +9,7 @@ SOURCES := pyproject.toml setup.py $(wildcard ext/*.pyx ext/*.pxd ext/c/*.c ext/
 SANITIZE_TESTS := tests/test_bytetrack.py tests/test_tracker.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench bench-tracker sanitize soak clean test-clients bench-predecessor bindings test-gpu
+.PHONY: help setup demo test lint format bench bench-tracker sanitize soak clean test-clients bench-predecessor bindings test-gpu deb
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | awk -F ':.*  ## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -76,6 +76,10 @@ test-gpu: $(READY)  ## Run the tests that need an NVIDIA GPU
 
 bench-predecessor: $(READY)  ## Print the strategy table: a session a camera against one batched call, and the savings
 	@$(BIN)/python -m tests.bench.predecessor
+
+EXTRAS := cpu,systemd
+deb: $(READY)  ## Build the Debian package, with everything in it (EXTRAS=gpu,systemd: for a box with an NVIDIA GPU)
+	@systemd/debian/build $(EXTRAS)
 
 clean:  ## Remove .venv and everything built
 	rm -rf $(VENV) build dist *.egg-info demo-map.png .mypy_cache .ruff_cache .pytest_cache .hypothesis

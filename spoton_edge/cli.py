@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from spoton_edge import __version__, engine_verbs, logs
+from spoton_edge import __version__, engine_verbs, logs, service_verbs
 from spoton_edge import replay_verbs as replaying
 from spoton_edge.errors import ExitCode, MissingExtraError, SpotOnError, UsageError
 from spoton_edge.evaluation import command as evaluation
@@ -159,6 +159,7 @@ def parser() -> argparse.ArgumentParser:
     replaying.add_verbs(verbs)
     evaluation.add_verbs(verbs)
     engine_verbs.add_verbs(verbs)
+    service_verbs.add_verbs(verbs)
     return top
 
 
@@ -189,11 +190,14 @@ def _control(verb: argparse.ArgumentParser) -> None:
     where = verb.add_mutually_exclusive_group()
     where.add_argument("--site", metavar="NAME", help="name of the site; default: the only daemon that runs here")
     where.add_argument("--control", metavar="ENDPOINT", help="as runtime.control names it")
+    where.add_argument("--pid", type=int, metavar="PID", help="the daemon that is this process")
 
 
 def _endpoint(options: argparse.Namespace) -> str:
     from spoton_edge import control
 
+    if options.pid is not None:
+        return control.of_process(options.pid)
     return str(options.control or control.find(options.site))
 
 
@@ -233,7 +237,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from spoton_edge import config
+    from spoton_edge import config, credentials
     from spoton_edge.calibration.judge import refusals
 
     problems = config.check(options.site, refusals)
@@ -241,7 +245,14 @@ def _check(options: argparse.Namespace) -> int:
         print(problem, file=sys.stderr)
     if problems:
         return ExitCode.USAGE
-    print(config.effective(config.load(options.site)) if options.show else f"{options.site}: good")
+    site = config.load(options.site)
+    names = credentials.names_in(camera.source for camera in site.cameras)
+    if names and credentials.unreadable():
+        print(f"not checked: credentials {', '.join(names)}; only root may read {credentials.FOLDER}", file=sys.stderr)
+    else:
+        for name in names:
+            credentials.read(name)
+    print(config.effective(site) if options.show else f"{options.site}: good")
     return ExitCode.STOPPED
 
 

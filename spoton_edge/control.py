@@ -12,6 +12,8 @@ import inspect
 import json
 import logging
 import os
+import socket
+import struct
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -121,6 +123,24 @@ def find(site: str | None = None, folder: Path = FOLDER) -> str:
         known = ", ".join(names) or "none"
         raise UsageError(f"no daemon to talk to: {known} in {folder}; name the site, or --control ipc:///PATH")
     return f"ipc://{folder}/{site}.sock"
+
+
+def of_process(pid: int, folder: Path = FOLDER) -> str:
+    """The control endpoint of the daemon that is a process, whatever its site is called.
+
+    Raises:
+        UsageError: it has none in the folder.
+    """
+    for path in sorted(folder.glob("*.sock")):
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(str(path))
+            except OSError:
+                continue  # of a daemon that is gone, or of somebody else's
+            listener, _, _ = struct.unpack("3i", probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        if listener == pid:
+            return f"ipc://{path}"
+    raise UsageError(f"process {pid} has no control socket in {folder}; name it: --control ipc:///PATH")
 
 
 def ask(endpoint: str, verb: str, timeout_s: float = ANSWER_S, **arguments: Any) -> Any:

@@ -63,7 +63,7 @@ def test_an_absent_credential_is_one_line_that_says_how_to_give_it(
     if name == "../outside":  # not a credential's name at all: left as it stands, nothing is read
         assert Source("c09", url).resolved() == url
         return
-    with pytest.raises(CredentialError, match=rf"c09.*{name}.*LoadCredential={name}:FILE") as raised:
+    with pytest.raises(CredentialError, match=rf"camera c09: .*credential {name}.*") as raised:
         Capture([Source("c09", url)]).start()
     assert raised.value.exit_code is ExitCode.MISSING
     assert "\n" not in str(raised.value)
@@ -71,7 +71,7 @@ def test_an_absent_credential_is_one_line_that_says_how_to_give_it(
 
 def test_without_a_credentials_directory_or_variable_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
-    with pytest.raises(CredentialError, match="CREDENTIALS_DIRECTORY"):
+    with pytest.raises(CredentialError, match="spoton-edge credential set x"):
         Source("c09", "rtsp://{cred:x}@h/s").resolved()
     monkeypatch.delenv("NO_SUCH_LOGIN", raising=False)
     with pytest.raises(CredentialError, match="NO_SUCH_LOGIN"):

@@ -16,6 +16,7 @@ LEVELS: list[set[str]] = [
     {
         "codecs",
         "config",
+        "credentials",
         "door",
         "endpoints",
         "file_sources",
@@ -27,6 +28,7 @@ LEVELS: list[set[str]] = [
         "half_precision",
         "handoff",
         "health",
+        "installation",
         "manifests",
         "metrics",
         "models",
@@ -68,7 +70,7 @@ LEVELS: list[set[str]] = [
     {"evaluation", "play", "record", "replay", "service", "watch"},
     {"demo_map"},
     {"demo"},
-    {"engine_verbs", "replay_verbs"},
+    {"engine_verbs", "replay_verbs", "service_verbs"},
     {"cli"},
     {"__main__"},
 ]

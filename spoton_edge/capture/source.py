@@ -9,6 +9,7 @@ from enum import Enum
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+from spoton_edge import credentials
 from spoton_edge.errors import CameraError, CredentialError
 
 _PLACEHOLDER = re.compile(r"\{(cred|env):([A-Za-z0-9_.-]+)\}")
@@ -80,20 +81,10 @@ class Source:
             if value is None:
                 raise CredentialError(f"camera {self.name}: the environment has no {key}; set it to user:password")
         else:
-            folder = os.environ.get("CREDENTIALS_DIRECTORY")
-            if folder is None:
-                raise CredentialError(
-                    f"camera {self.name}: no credentials directory for {{cred:{key}}}; run as the service with "
-                    f"LoadCredential={key}:FILE, or set CREDENTIALS_DIRECTORY"
-                )
             try:
-                value = (Path(folder) / key).read_text(encoding="utf-8")
-            except (OSError, UnicodeDecodeError) as error:
-                reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-                raise CredentialError(
-                    f"camera {self.name}: credential {key} cannot be read ({reason}); add LoadCredential={key}:FILE "
-                    "with one line user:password"
-                ) from None
+                value = credentials.read(key)
+            except CredentialError as error:
+                raise CredentialError(f"camera {self.name}: {error}") from None
         user, colon, password = value.strip().partition(":")
         return quote(user, safe="") + colon + quote(password, safe="")
 

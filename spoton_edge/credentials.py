@@ -51,11 +51,11 @@ def unreadable(environment: Mapping[str, str] = os.environ) -> bool:
     """Whether this user cannot know which credentials there are: only root and the service itself do."""
     if environment.get("CREDENTIALS_DIRECTORY"):
         return False
-    return FOLDER.exists() and not os.access(FOLDER, os.R_OK | os.X_OK)
+    return FOLDER.exists() and not os.access(FOLDER, os.R_OK | os.X_OK, effective_ids=True)
 
 
-def store(name: str, login: str, folder: Path = FOLDER) -> Path:
-    """Write a login for root alone, whole or not at all; returns its file.
+def store(name: str, login: str) -> Path:
+    """Write a login into the folder, for root alone, whole or not at all; returns its file.
 
     Raises:
         UsageError: the name or the login is none.
@@ -66,10 +66,10 @@ def store(name: str, login: str, folder: Path = FOLDER) -> Path:
     login = login.rstrip("\r\n")
     if not login.isprintable() or ":" not in login:
         raise UsageError("a login is one line user:password (user: where there is no password); nothing was changed")
-    path = folder / name
-    fresh = folder.parent / f".{name}.{secrets.token_hex(8)}"  # not inside: systemd would load it
+    path = FOLDER / name
+    fresh = FOLDER.parent / f".{name}.{secrets.token_hex(8)}"  # not inside: systemd would load it
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        FOLDER.mkdir(mode=0o700, parents=True, exist_ok=True)
         with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
             file.write(login + "\n")
             file.flush()

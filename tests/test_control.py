@@ -1,5 +1,8 @@
 import json
+import os
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -118,6 +121,23 @@ def test_the_only_daemon_is_found_and_of_several_one_must_be_named(tmp_path: Pat
     with pytest.raises(UsageError, match="lobby, roof"):
         find(folder=tmp_path)
     assert find("roof", tmp_path) == f"ipc://{tmp_path}/roof.sock"
+
+
+def test_a_daemon_is_found_by_its_process_whatever_its_site_is_called(tmp_path: Path) -> None:
+    (tmp_path / "a-dead-one.sock").touch()
+    sleeper = "import socket, sys, time; s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(); print(); "
+    command = [sys.executable, "-uc", sleeper + "time.sleep(60)", str(tmp_path / "lobby.sock")]
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE) as other,
+        ControlServer(f"ipc://{tmp_path}/roof.sock", {}),
+    ):
+        assert other.stdout is not None
+        other.stdout.readline()
+        assert control.of_process(other.pid, tmp_path) == f"ipc://{tmp_path}/lobby.sock"
+        assert control.of_process(os.getpid(), tmp_path) == f"ipc://{tmp_path}/roof.sock"
+        other.kill()
+        with pytest.raises(UsageError, match=f"process {other.pid} has no control socket"):
+            control.of_process(other.pid, tmp_path / "nowhere")
 
 
 def test_the_verbs_print_what_they_learn(server: ControlServer, capsys: pytest.CaptureFixture[str]) -> None:

@@ -113,3 +113,65 @@ def test_a_stream_without_times_is_stamped_on_arrival() -> None:
     times = LiveTimes()
     assert [times.next(None, at)[0] for at in (10, 20, 20, 30)] == [10, 20, 21, 30]
     assert times.gained_ms is None
+
+
+def reported(delays: list[int], clock_ns: int, *, report_at: int = 0, rate: float = 1.0) -> tuple[list[int], LiveTimes]:
+    """Errors of the stamps (stamp - taken) of frames each PERIOD, whose sender's clock is `clock_ns` ahead."""
+    wall_ns = 1_700_000_000 * SECOND
+    times = LiveTimes(wall_ns)
+    errors, arrived = [], 0
+    for index, delay in enumerate(delays):
+        taken = 1000 * SECOND + index * PERIOD
+        arrived = max(arrived + 1, taken + delay)
+        passed = round(index * PERIOD * rate)
+        sent = wall_ns + 1000 * SECOND + passed + clock_ns if index >= report_at else None
+        stamp, jump = times.next(passed + 7 * SECOND, arrived, sent)
+        assert jump is None
+        errors.append(stamp - taken)
+    return errors, times
+
+
+@given(st.lists(st.integers(30 * MS, 400 * MS), min_size=1, max_size=80))
+def test_a_sender_whose_clock_is_right_tells_when_frames_were_taken(delays: list[int]) -> None:
+    errors, times = reported(delays, 0)
+    assert times.by_sender
+    assert all(abs(error) <= index for index, error in enumerate(errors))
+
+
+def test_stamps_approach_a_sender_that_reports_late_without_standing_still() -> None:
+    errors, times = reported([300 * MS] * 60, 0, report_at=10)
+    assert errors[9] == 300 * MS
+    steps = [PERIOD + after - before for before, after in itertools.pairwise(errors)]
+    assert min(steps) == PERIOD // 2
+    assert errors[30:] == [0] * 30
+    assert times.delay_ms == 300
+
+
+@pytest.mark.parametrize("clock_s", [3600.0, -3600.0, 0.2, -0.8])
+def test_a_sender_whose_clock_cannot_be_right_is_not_believed(clock_s: float) -> None:
+    errors, times = reported([30 * MS] * 60, round(clock_s * SECOND))
+    assert times.by_sender is False
+    assert errors == [30 * MS] * 60
+    assert times.delay_ms == pytest.approx(30 - clock_s * 1e3)
+
+
+def test_a_sender_is_not_believed_again_on_the_same_connection() -> None:
+    errors, times = reported([30 * MS] * 25 * 40, 0, rate=1.02)  # in half a second its stamps lie in the future
+    assert times.by_sender is False
+    assert all(error <= 60 * MS for error in errors)
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 2 * SECOND), st.integers(-SECOND, SECOND), st.booleans()), min_size=1, max_size=80
+    )
+)
+def test_no_report_makes_stamps_fall_or_lie_in_the_future(rows: list[tuple[int, int, bool]]) -> None:
+    times = LiveTimes()
+    arrived, before = 0, -1
+    for index, (delay, wrong, known) in enumerate(rows):
+        taken = 1000 * SECOND + index * PERIOD
+        arrived = max(arrived + 1, taken + delay)
+        stamp, _ = times.next(index * PERIOD, arrived, taken + wrong if known else None)
+        assert before < stamp <= arrived + index
+        before = stamp

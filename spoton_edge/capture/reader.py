@@ -22,6 +22,7 @@ _log = logging.getLogger("spoton_edge.capture")
 RETRY_S, RETRY_MOST_S = 0.5, 4.0
 REFUSED_S, REFUSED_MOST_S = 60.0, 900.0
 ANNOUNCED_SHARE = 0.98  # containers may count a few frames too many; a recording with fewer than this was cut
+WRONG_S = 0.5  # clocks that differ by so much are set wrong, and not only inexact
 _EVENTS_KEPT = 1024
 
 
@@ -41,6 +42,7 @@ class Camera:
         self.cutter = Cutter(source)
         self.misfit: tuple[int, int] | None = None  # the picture size that was refused
         self.clock_named = False
+        self.by_sender: bool | None = None  # whose clock its stamps follow, as last logged
         self._events = events
 
     def become(self, state: str, why: str = "") -> None:
@@ -58,6 +60,23 @@ class Camera:
             extra={"SPOTON_CAMERA": self.source.name, "SPOTON_EVENT": "camera", "SPOTON_STATE": state},
         )
         self._events.append(Event(kind="camera", captured_ns=time.monotonic_ns(), camera=self.index, detail=state))
+
+    def stamped_by(self, times: LiveTimes) -> None:
+        """Log whose clock the stamps follow when that has changed, and name a clock that is set wrong."""
+        if times.by_sender is None or times.by_sender == self.by_sender:
+            return
+        self.by_sender, delay_s = times.by_sender, (times.delay_ms or 0.0) / 1e3
+        wrong = not self.by_sender and abs(delay_s) >= WRONG_S and not self.clock_named
+        if wrong:
+            self.clock_named = True
+            side = "behind" if delay_s > 0 else "ahead of"
+            remedy = "set both by NTP; until then its frames are stamped on arrival"
+            _log.warning(
+                "camera %s: its clock is %.1f s %s this box's: %s", self.source.name, abs(delay_s), side, remedy
+            )
+        else:
+            way = "its sender reports" if self.by_sender else "arrival"
+            _log.info("camera %s: stamped by %s (delay %.0f ms)", self.source.name, way, delay_s * 1e3)
 
 
 def event_queue() -> deque[Event]:
@@ -219,7 +238,7 @@ class Reader(threading.Thread):
             raise SourceError(f"camera {self.source.name}: breaks off after {read} of {video.frames} frames")
 
     def _read_stream(self, video: Video) -> None:
-        times = LiveTimes()
+        times = LiveTimes(time.time_ns() - time.monotonic_ns())
         last_good = time.monotonic()
         for picture in video.pictures():
             if self._stop_asked.is_set():
@@ -230,12 +249,14 @@ class Reader(threading.Thread):
                     raise SilentError(f"camera {self.source.name}: nothing that it sends can be decoded")
                 continue
             last_good = time.monotonic()
-            captured_ns, jump = times.next(picture.time_ns if video.timed else None, time.monotonic_ns())
+            pts_ns = picture.time_ns if video.timed else None
+            captured_ns, jump = times.next(pts_ns, time.monotonic_ns(), picture.sent_ns)
             for camera in self._cameras:
                 camera.live_times = times
                 if jump and not camera.clock_named:
                     camera.clock_named = True
                     _log.warning("camera %s: its clock jumped by %+.1f s", camera.source.name, jump.seconds)
+                camera.stamped_by(times)
             for frame in self._frames(video, picture, captured_ns):
                 self._batcher.put(*frame)
 

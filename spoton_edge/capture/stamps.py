@@ -11,6 +11,7 @@ import numpy as np
 SECOND = 1_000_000_000
 _LONGEST_GAP = 10 * SECOND
 _SLIP = 1 * SECOND
+_LEAST_DELAY, _MOST_DELAY = -SECOND // 50, SECOND // 2  # of a frame on its way from a camera whose clock is right
 
 
 class RecordedClock:
@@ -60,34 +61,65 @@ class Jump:
 
 
 class LiveTimes:
-    """Presentation times of one connection mapped to the monotonic clock by a jitter filter.
+    """Presentation times of one connection mapped to the monotonic clock.
 
-    The transport delays every frame by at least nothing, so the smallest (arrival - presentation) of the last two
-    seconds is the best guess of the offset between both clocks: spacing comes from the camera, the offset from the
-    fastest frames. Two buckets of a second give the running minimum in constant memory. No stamp lies in the future,
-    and stamps strictly rise.
+    Where the camera tells what its wall clock showed (RTCP sender reports), that is the time of capture, and includes
+    what encoder, network and parser take. It is believed as long as the delays that follow from it are possible:
+    between -20 ms and half a second. Beyond, one of the two clocks is set wrong, and nothing but the arrivals is
+    trusted for the rest of the connection. The box's own wall clock is looked at once, when the connection is made:
+    setting it later moves no stamp.
+
+    Otherwise a jitter filter: the transport delays every frame by at least nothing, so the smallest (arrival -
+    presentation) of the last two seconds is the best guess of the offset between both clocks: spacing comes from the
+    camera, the offset from the fastest frames. Two buckets of a second give the running minimum in constant memory.
+
+    No stamp lies in the future, and stamps strictly rise: a better guess that lies earlier is approached at half speed.
+
+    Args:
+        wall_ns: the box's wall clock minus its monotonic clock.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, wall_ns: int = 0) -> None:
+        self.by_sender: bool | None = None
+        """Whether stamps follow the sender's clock; False: it was given up; None: it sent no report yet."""
+        self.delay_ms: float | None = None
+        """How long the fastest of the last frames were on their way, by the sender's clock."""
+        self._wall = wall_ns
         self._pts: int | None = None
         self._arrived = 0
         self._stamp = 0
+        self._used: int | None = None  # offset of the last stamp
         self._bucket_end = 0
         self._offsets: list[int] = []  # minimum of the running bucket, then of the one before
         self._envelope: deque[tuple[int, int]] = deque(maxlen=60)  # (time, minimum) of each full bucket
         self._base: int | None = None  # offset from which drift is counted: the first full bucket's
         self._gained = 0  # by jumps, and by drift before them, ns
 
-    def next(self, pts_ns: int | None, arrived_ns: int) -> tuple[int, Jump | None]:
-        """The stamp of a frame that was presented at `pts_ns` and arrived at `arrived_ns`, and the jump before it."""
+    def next(self, pts_ns: int | None, arrived_ns: int, sent_ns: int | None = None) -> tuple[int, Jump | None]:
+        """The stamp of a frame that was presented at `pts_ns` and arrived at `arrived_ns`, and the jump before it.
+
+        sent_ns: what the sender's wall clock showed at the presentation, where it tells (Unix time).
+        """
         jump = None
         stamp = arrived_ns
         if pts_ns is not None:
             jump = self._jump(pts_ns, arrived_ns)
-            stamp = pts_ns + self._offset(arrived_ns - pts_ns, arrived_ns)
+            offset = self._offset(arrived_ns - pts_ns, arrived_ns)
+            if sent_ns is not None:
+                offset = self._sender_offset(sent_ns - self._wall - pts_ns, offset)
+            if self._used is not None and self._pts is not None:
+                offset = max(offset, self._used - max(0, pts_ns - self._pts) // 2)
+            self._used = offset
+            stamp = min(pts_ns + offset, arrived_ns)
             self._pts, self._arrived = pts_ns, arrived_ns
         self._stamp = max(stamp, self._stamp + 1)
         return self._stamp, jump
+
+    def _sender_offset(self, by_sender: int, by_arrival: int) -> int:
+        """The sender's offset as long as it is possible, else the arrivals'."""
+        self.delay_ms = (by_arrival - by_sender) / 1e6
+        self.by_sender = self.by_sender is not False and _LEAST_DELAY <= by_arrival - by_sender <= _MOST_DELAY
+        return by_sender if self.by_sender else by_arrival
 
     def _jump(self, pts: int, arrived: int) -> Jump | None:
         if self._pts is None:
@@ -97,7 +129,7 @@ class LiveTimes:
         if ahead <= SECOND and pts - self._pts > -SECOND:
             return None
         self._gained += ahead + self._drifted
-        self._base = None
+        self._base = self._used = None
         self._offsets.clear()
         self._envelope.clear()
         return Jump(ahead / SECOND)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import itertools
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -86,6 +87,7 @@ class Picture:
 
     frame: Any  # av.VideoFrame
     time_ns: int | None  # presentation time in the stream's own clock
+    sent_ns: int | None = None  # what the sender's wall clock showed then (Unix time), by its RTCP sender reports
 
     @property
     def size(self) -> tuple[int, int]:
@@ -132,6 +134,7 @@ class Video:
         self._stream.codec_context.thread_count = 1
         self._stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
         self._converters: dict[Cut, _Converter] = {}
+        self._sender_ns: int | None = None  # the sender's wall clock minus the stream's
 
     @property
     def size(self) -> tuple[int, int]:
@@ -184,6 +187,11 @@ class Video:
                 yield None
 
     def _decoded(self, packet: Any) -> Iterator[Picture | None]:
+        time_ns = _time_ns(packet)
+        if time_ns is not None and packet.has_sidedata("prft"):
+            # FFmpeg's AVProducerReferenceTime begins with the Unix time in us, as an int64.
+            (sent_us,) = struct.unpack_from("=q", packet.get_sidedata("prft"))
+            self._sender_ns = sent_us * 1000 - time_ns
         try:
             frames = packet.decode()
         except av.EOFError:
@@ -196,7 +204,9 @@ class Video:
             if frame.is_corrupt or frame.width * frame.height > MAX_PIXELS:
                 yield None
             else:
-                yield Picture(frame, _time_ns(frame))
+                time_ns = _time_ns(frame)
+                sent_ns = None if time_ns is None or self._sender_ns is None else time_ns + self._sender_ns
+                yield Picture(frame, time_ns, sent_ns)
 
     def image(self, picture: Picture, cut: Cut) -> U8:
         """The picture's cut, (H, W, 3) u8 BGR, C-contiguous; its memory returns to the pool when dropped.
@@ -297,7 +307,8 @@ def save_picture(image: U8, path: Path) -> None:
         raise UsageError(f"{path}: {error.strerror or error}") from None
 
 
-def _time_ns(frame: Any) -> int | None:
-    if frame.pts is None or frame.time_base is None:
+def _time_ns(timed: Any) -> int | None:
+    """Presentation time of a packet or frame."""
+    if timed.pts is None or timed.time_base is None:
         return None
-    return int(frame.pts * frame.time_base * 1_000_000_000)
+    return int(timed.pts * timed.time_base * 1_000_000_000)

@@ -6,7 +6,9 @@ import os
 import socket
 import struct
 import threading
+import time
 from contextlib import suppress
+from queue import SimpleQueue
 
 CLOCK_HZ = 90_000
 
@@ -15,12 +17,14 @@ class Relay:
     """Relays RTSP over TCP and rewrites the times in the interleaved RTP and RTCP packets as they pass.
 
     `rate`: how fast the camera's clock runs (1.02: 2 % fast). `jump_s`: added to its time from when it is set on.
+    `delay_s`: how long every byte from the camera is held, as by a slow encoder or line.
     `cut`: while set, bytes are read and lost, as on a line that is down. `damage`: while set, pictures are noise.
     """
 
     def __init__(self, port: int) -> None:
         self.rate = 1.0
         self.jump_s = 0.0
+        self.delay_s = 0.0
         self.cut = threading.Event()
         self.damage = threading.Event()
         self._upstream = port
@@ -74,6 +78,8 @@ class Relay:
     def _backward(self, server: socket.socket, client: socket.socket) -> None:
         held = b""
         first: int | None = None
+        late: SimpleQueue[tuple[float, bytes]] = SimpleQueue()
+        threading.Thread(target=self._deliver, args=(late, client), daemon=True).start()
         with suppress(OSError):
             while data := server.recv(65536):
                 held += data
@@ -102,4 +108,12 @@ class Relay:
                         packet[start:] = os.urandom(len(packet) - start)
                     out += packet
                 if out and not self.cut.is_set():
-                    client.sendall(out)
+                    late.put((time.monotonic() + self.delay_s, bytes(out)))
+        late.put((0.0, b""))
+
+    @staticmethod
+    def _deliver(late: SimpleQueue[tuple[float, bytes]], client: socket.socket) -> None:
+        with suppress(OSError):
+            while (item := late.get())[1]:
+                time.sleep(max(0.0, item[0] - time.monotonic()))
+                client.sendall(item[1])

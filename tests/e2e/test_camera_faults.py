@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from spoton_edge.capture import Capture, Source
+from tests.e2e.harness import lacking
 from tests.e2e.relay import Relay
 from tests.e2e.rtsp import RtspCamera, access_units, need_server
 from tests.e2e.watching import Watch
@@ -363,6 +364,59 @@ def test_a_camera_whose_clock_runs_fast_is_named_and_stays_joined(
         assert watch.oldest_ms < 1000
     named = [record.getMessage() for record in caplog.records if "clock" in record.getMessage()]
     assert named == ["camera wrong: its clock runs 2.0 % fast"]
+
+
+def test_frames_of_a_late_line_are_stamped_when_the_camera_says_that_they_were_taken(
+    pictures: dict[str, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "spoton_edge.capture")
+    cameras = [RtspCamera(pictures["h264"]) for _ in range(2)]
+    relay = Relay(cameras[1].port)
+    relay.delay_s = 0.25
+    try:
+        for camera in cameras:
+            camera.start()
+        with Watch([Source("direct", cameras[0].url), Source("late", relay.url)], stall_s=5.0) as watch:
+            watch.until(lambda: caplog.text.count("stamped by its sender reports") == 2, 30.0, "reports")
+            time.sleep(2.0)  # stamps approach them at half speed
+            watch.forget()
+            watch.until(lambda: len(watch.ages_ms()) >= 40, 10.0, "frames")
+            ages = np.array(watch.ages_ms())
+    finally:
+        relay.close()
+        for camera in cameras:
+            camera.kill()
+    direct, late = (float(np.median(ages[ages[:, 0] == index, 1])) for index in range(2))
+    assert 200 < late - direct < 400  # by arrival, both would be equally old
+
+
+def test_a_camera_whose_clock_is_set_wrong_is_named_and_stamped_on_arrival(
+    pictures: dict[str, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    cameras = [RtspCamera(pictures["h264"]) for _ in range(2)]
+    try:
+        cameras[0].start()
+        cameras[1].start(prefix=clock_set_by("-3600s"))
+        with Watch([Source("right", cameras[0].url), Source("wrong", cameras[1].url)], stall_s=5.0) as watch:
+            watch.until(lambda: "behind this box's" in caplog.text, 30.0, "the clock is named")
+            watch.forget()
+            watch.until(lambda: len(watch.batch_cameras) >= 20, 10.0, "batches")
+            assert np.mean(np.array(watch.batch_cameras[:20]) == 2) >= 0.7
+            assert watch.oldest_ms < 1000
+    finally:
+        for camera in cameras:
+            camera.kill()
+    named = [record.getMessage() for record in caplog.records if "clock" in record.getMessage()]
+    assert len(named) == 1
+    assert named[0].startswith("camera wrong: its clock is 3600.0 s behind this box's: set both by NTP")
+
+
+def clock_set_by(offset: str) -> tuple[str, ...]:
+    """A prefix for the command of a camera, whose wall clock it sets wrong."""
+    library = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
+    if library is None:
+        lacking("no wall clock to set: install libfaketime")
+    return ("env", f"LD_PRELOAD={library}", f"FAKETIME={offset}", "FAKETIME_DONT_FAKE_MONOTONIC=1")
 
 
 @contextmanager

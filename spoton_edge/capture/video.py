@@ -24,6 +24,7 @@ import av.filter
 import numpy as np
 from av.codec.hwaccel import HWAccel
 
+from spoton_edge.capture.access_units import CODECS, AccessUnits
 from spoton_edge.capture.cut import Cut
 from spoton_edge.capture.source import Source, how_to_open, scrub
 from spoton_edge.errors import CameraError, UsageError
@@ -111,13 +112,32 @@ class Video:
         self.source = source
         self._silence_s = silence_s
         self._secret = source.resolved()
-        url, container_format, options = how_to_open(source, self._secret)
+        rtsp = self._secret.lower().startswith(("rtsp://", "rtsps://"))
+        self._container = self._opened(silence_s, cuda, parser=not rtsp)
+        self._stream = self._video_stream()
+        self._units: AccessUnits | None = None
+        if rtsp and self._stream.codec_context.name in CODECS:
+            self._units = AccessUnits(self._stream.codec_context.name)
+        elif rtsp:
+            self._container.close()
+            self._container = self._opened(silence_s, cuda, parser=True)
+            self._stream = self._video_stream()
+        # One thread a camera: more would only add latency (frame threads) or switching (slice threads).
+        self._stream.thread_type = "NONE"
+        self._stream.codec_context.thread_count = 1
+        self._stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+        self._converters: dict[Cut, _Converter] = {}
+        self._sender_ns: int | None = None  # the sender's wall clock minus the stream's
+
+    def _opened(self, silence_s: float, cuda: bool, *, parser: bool) -> Any:
+        """The source as an av.InputContainer; without FFmpeg's parser the packets of an RTP stream are as they came."""
+        url, container_format, options = how_to_open(self.source, self._secret)
         asked = time.monotonic()
         try:
-            self._container = av.open(
+            return av.open(
                 url,
                 format=container_format,
-                options=options,
+                options=options if parser else options | {"fflags": "noparse"},
                 timeout=(OPEN_S, silence_s),
                 hwaccel=HWAccel("cuda") if cuda else None,
             )
@@ -125,16 +145,14 @@ class Video:
             # A time-out within a protocol's own talk is reported as damaged data.
             out_of_time = time.monotonic() - asked >= OPEN_S
             raise (self._silent() if out_of_time else self._explained(error, opening=True)) from None
-        self._stream: Any = next(iter(self._container.streams.video), None)
-        if self._stream is None or self._stream.codec_context is None:
+
+    def _video_stream(self) -> Any:
+        """The av.VideoStream to decode."""
+        stream = next(iter(self._container.streams.video), None)
+        if stream is None or stream.codec_context is None:
             self._container.close()
-            raise SourceError(f"camera {source.name}: {source.shown} has no video that can be decoded")
-        # One thread a camera: more would only add latency (frame threads) or switching (slice threads).
-        self._stream.thread_type = "NONE"
-        self._stream.codec_context.thread_count = 1
-        self._stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
-        self._converters: dict[Cut, _Converter] = {}
-        self._sender_ns: int | None = None  # the sender's wall clock minus the stream's
+            raise SourceError(f"camera {self.source.name}: {self.source.shown} has no video that can be decoded")
+        return stream
 
     @property
     def size(self) -> tuple[int, int]:
@@ -171,10 +189,12 @@ class Video:
                     # At a time-out FFmpeg first hands out the packet that its parser held back, as if it had come.
                     if not self.source.recorded and time.monotonic() - asked >= self._silence_s:
                         raise self._silent()
-                    picture: Picture | None
-                    for picture in self._decoded(packet):
-                        bad = 0 if picture else bad + 1
-                        yield picture
+                    self._look_at_clock(packet)
+                    for unit in self._units.join(packet) if self._units else (packet,):
+                        picture: Picture | None
+                        for picture in self._decoded(unit):
+                            bad = 0 if picture else bad + 1
+                            yield picture
                     asked = time.monotonic()
                 return
             except av.FFmpegError as error:
@@ -186,14 +206,17 @@ class Video:
                     return
                 yield None
 
-    def _decoded(self, packet: Any) -> Iterator[Picture | None]:
+    def _look_at_clock(self, packet: Any) -> None:
+        """Note what the sender's wall clock showed, where FFmpeg says so."""
         time_ns = _time_ns(packet)
         if time_ns is not None and packet.has_sidedata("prft"):
-            # FFmpeg's AVProducerReferenceTime begins with the Unix time in us, as an int64.
+            # AVProducerReferenceTime begins with the Unix time in us, as an int64.
             (sent_us,) = struct.unpack_from("=q", packet.get_sidedata("prft"))
             self._sender_ns = sent_us * 1000 - time_ns
+
+    def _decoded(self, packet: Any) -> Iterator[Picture | None]:
         try:
-            frames = packet.decode()
+            frames = self._stream.decode(packet)
         except av.EOFError:
             return
         except av.FFmpegError as error:

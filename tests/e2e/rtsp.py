@@ -20,7 +20,7 @@ from tests.footage import SIZE, picture
 
 SYSTEM_PYTHON = "/usr/bin/python3"
 _SERVER = Path(__file__).with_name("rtsp_server.py")
-_ENCODERS = {"h264": "libx264", "hevc": "libx265", "mjpeg": "mjpeg"}
+_ENCODERS = {"h264": "libx264", "hevc": "libx265", "mjpeg": "mjpeg", "mpeg4": "mpeg4"}
 
 
 def need_server() -> None:
@@ -51,17 +51,22 @@ def certificate(path: Path) -> Path:
     return path
 
 
-def access_units(path: Path, codec: str, numbers: Iterable[int], size: tuple[int, int] = SIZE, gop: int = 5) -> Path:
+def access_units(
+    path: Path, codec: str, numbers: Iterable[int], size: tuple[int, int] = SIZE, gop: int = 5, slices: int = 1
+) -> Path:
     """Encode numbered pictures for the server: access units, each after its length."""
     context = av.CodecContext.create(_ENCODERS[codec], "w")
     context.width, context.height = size
     context.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
     context.time_base, context.framerate = Fraction(1, 15), Fraction(15)
     context.gop_size, context.bit_rate = gop, 2_000_000
-    if codec != "mjpeg":
+    if codec in ("h264", "hevc"):
         context.options = {"preset": "ultrafast", "tune": "zerolatency"}
         if codec == "hevc":
-            context.options |= {"x265-params": "log-level=none:repeat-headers=1:pools=1:frame-threads=1"}
+            shared = "log-level=none:repeat-headers=1:pools=1:frame-threads=1"
+            context.options |= {"x265-params": f"{shared}:slices={slices}"}
+        else:
+            context.options |= {"x264-params": f"slices={slices}:sliced-threads=0"}
     units = bytearray()
     frames: list[av.VideoFrame | None] = [
         av.VideoFrame.from_ndarray(picture(number, size), format="bgr24").reformat(format=context.pix_fmt)

@@ -21,6 +21,7 @@ PAYLOADERS = {
     "h264": ("video/x-h264,stream-format=byte-stream,alignment=au", "h264parse ! rtph264pay config-interval=1"),
     "hevc": ("video/x-h265,stream-format=byte-stream,alignment=au", "h265parse ! rtph265pay config-interval=1"),
     "mjpeg": ("image/jpeg", "jpegparse ! rtpjpegpay"),
+    "mpeg4": ("video/mpeg,mpegversion=4,systemstream=false", "mpeg4videoparse ! rtpmp4vpay config-interval=1"),
 }
 
 

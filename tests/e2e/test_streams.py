@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import ssl
 import threading
 import time
@@ -14,7 +15,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from spoton_edge.capture import Source
+from spoton_edge.capture import Capture, Source
 from tests.e2e.rtsp import RtspCamera, access_units, certificate, need_server
 from tests.e2e.watching import Watch
 from tests.footage import number_in, picture, write_clip
@@ -161,6 +162,29 @@ def test_rtsp_over_udp_on_request(tmp_path: Path) -> None:
             assert watch.capture.status()[0].bad_frames == 0
             batch = watch.images[0]
             assert 0 <= number_in(batch) < 60
+    finally:
+        camera.kill()
+
+
+@pytest.mark.parametrize(("codec", "slices"), [("h264", 1), ("h264", 4), ("hevc", 1), ("hevc", 4), ("mpeg4", 1)])
+def test_every_picture_of_a_stream_comes_whole_however_it_is_cut(tmp_path: Path, codec: str, slices: int) -> None:
+    need_server()
+    size = (640, 384)  # key pictures take several packets
+    camera = RtspCamera(access_units(tmp_path / codec, codec, range(60), size, slices=slices), codec)
+    camera.start()
+    seen: list[int] = []
+    try:
+        with Capture([Source("c0", camera.url)]) as capture:
+            deadline = time.monotonic() + 30.0
+            while len(seen) < 75:  # first joined by time, then as soon as they are whole
+                assert time.monotonic() < deadline, capture.status()
+                batch = capture.take(0.1)
+                if batch is not None:
+                    seen += [number_in(image) for image in batch.images]
+            status = capture.status()[0]
+        assert status.bad_frames == 0
+        steps = {(after - before) % 60 for before, after in itertools.pairwise(seen[-30:])}
+        assert steps == {1} or status.dropped
     finally:
         camera.kill()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import importlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,6 +17,7 @@ from spoton_edge import config
 from spoton_edge.calibration import files
 from spoton_edge.calibration.agreement import judge_pairs
 from spoton_edge.calibration.clocks import ClockOffset, clock_offsets
+from spoton_edge.calibration.edit import changed_text
 from spoton_edge.calibration.judge import CameraVerdict, judge_person_height, judge_site
 from spoton_edge.calibration.observations import (
     Boxes,
@@ -41,7 +41,8 @@ from spoton_edge.calibration.report import (
     refinement_json,
     report,
 )
-from spoton_edge.errors import ExitCode, MissingExtraError, SpotOnError, UsageError
+from spoton_edge.calibration.verbs import part
+from spoton_edge.errors import ExitCode, SpotOnError, UsageError
 from spoton_edge.ground_plane import FootModel, GroundPlane
 
 CLOCK_SDS, CLOCK_MS = 4.0, 50.0  # a clock is set only for more than this
@@ -68,7 +69,7 @@ def fit(options: argparse.Namespace) -> int:
         return ExitCode.USAGE
     if options.out is not None:
         remarks = [f"{verdict.grade}: {reason}" for reason in verdict.reasons] or [
-            f"{verdict.grade}: {figures(verdict)}"
+            f"{verdict.grade}: {', '.join(figures(verdict))}"
         ]
         files.write_new(options.out, files.ground_text(ground, remarks))
         if not options.json:
@@ -124,7 +125,7 @@ def check(options: argparse.Namespace) -> int:
     pictures: dict[str, tuple[int, int]] = {}
     unseen: list[str] = []
     if not options.no_sources:
-        pictures, unseen = _part("stills").sizes(site)
+        pictures, unseen = part("stills").sizes(site)
     verdicts = judge_site(site, pictures)
     boxes = _boxes(options, site)
     verdicts = _with_heights(verdicts, boxes)
@@ -160,7 +161,7 @@ def refine(options: argparse.Namespace) -> int:
     if boxes:
         sightings = people_sightings(boxes, planes, gate_m=options.gate)
         span = options.frames
-        chosen = _first_part(sightings) if span is None else _within(sightings, span, options.rate)
+        chosen = _firstpart(sightings) if span is None else _within(sightings, span, options.rate)
     else:
         sightings, chosen = _marks(options, planes) or mark_sightings([], planes), None
     names = list(planes)
@@ -192,24 +193,27 @@ def refine(options: argparse.Namespace) -> int:
 def _write_refined(
     options: argparse.Namespace, site: config.Site, refinement: Refinement, clocks: Mapping[str, ClockOffset]
 ) -> None:
-    grounds, offsets = {}, {}
+    changes: dict[str, dict[str, Any]] = {}
     for camera in site.cameras:
         if camera.ground is not None and camera.name in refinement.corrections:
-            grounds[camera.name] = corrected_ground(camera.ground, refinement.corrections[camera.name])
+            ground = corrected_ground(camera.ground, refinement.corrections[camera.name])
+            changes.setdefault(camera.name, {})["ground"] = ground
         clock = clocks.get(camera.name)
         if clock is not None and abs(clock.offset_ms) > max(CLOCK_SDS * clock.sd_ms, CLOCK_MS):
-            offsets[camera.name] = camera.clock_offset_ms + clock.offset_ms
+            offset = round(camera.clock_offset_ms + clock.offset_ms, 1)
+            changes.setdefault(camera.name, {})["clock_offset_ms"] = offset
     remark = (
         f"refined from {options.site.name} on {refinement.things} things seen by several cameras: they disagreed by "
         f"{100 * refinement.before_m:.1f} cm rms around their mean, now by {100 * refinement.after_m:.1f} cm"
     )
-    files.write_new(options.out, files.changed_site_text(options.site, grounds, offsets, [remark]))
+    text = changed_text(options.site.read_text(encoding="utf-8"), changes)
+    files.write_new(options.out, files.remarks_text([remark]) + text)
     config.load(options.out)
     if not options.json:
         print(f"written to {options.out}; compare: spoton-edge calibrate check {options.out}")
 
 
-def _first_part(sightings: Sightings, share: float = 0.6) -> np.ndarray:
+def _firstpart(sightings: Sightings, share: float = 0.6) -> np.ndarray:
     return np.asarray(sightings.time_s <= np.quantile(sightings.time_s, share)) if len(sightings) else np.zeros(0, bool)
 
 
@@ -220,7 +224,7 @@ def _within(sightings: Sightings, span: tuple[int, int], rate_hz: float) -> np.n
 
 def draw(options: argparse.Namespace) -> int:
     """`calibrate draw`: a picture for each camera and one of the site."""
-    draw, stills = _part("draw"), _part("stills")
+    draw, stills = part("draw"), part("stills")
     site = config.load(options.site)
     boxes = _boxes(options, site)
     images, lacking = {}, []
@@ -251,16 +255,6 @@ def draw(options: argparse.Namespace) -> int:
     for line in lacking:
         print(f"no picture: {line}")
     return ExitCode.STOPPED
-
-
-def _part(module: str) -> Any:
-    """A module of this package whose dependencies are optional."""
-    try:
-        return importlib.import_module(f"spoton_edge.calibration.{module}")
-    except ImportError as error:
-        if (error.name or "").startswith("spoton_edge"):
-            raise
-        raise MissingExtraError(f"this needs {error.name}: pip install 'spoton-edge[calibrate]'") from None
 
 
 def _boxes(options: argparse.Namespace, site: config.Site) -> dict[str, Boxes]:

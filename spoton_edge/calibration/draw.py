@@ -14,17 +14,16 @@ from matplotlib.image import imread
 from matplotlib.patches import Polygon
 
 from spoton_edge import config
-from spoton_edge.calibration.agreement import PairVerdict, footprint, sees
-from spoton_edge.calibration.fit import DOWN
-from spoton_edge.calibration.judge import CameraVerdict, camera_centre, grid_of, inside
+from spoton_edge.calibration.agreement import PairVerdict, footprint
+from spoton_edge.calibration.judge import CameraVerdict, camera_centre, grid_of
+from spoton_edge.calibration.overlay import grid_lines, horizon, trusted, zone_on_floor
 from spoton_edge.ground_plane import GroundPlane
 from spoton_edge.types import F8, U8
 
 INK, PAPER, GRID, MUTED = "#20242b", "#fbfbf9", "#e3e3de", "#5b616b"
 GRADE_COLOURS = {"good": "#2f8f4e", "usable": "#c98a00", "refuse": "#c23b3b"}
 CAMERA_COLOURS = ("#3b6fb6", "#c8553d", "#3f8f5f", "#8b5fbf", "#b8860b", "#3aa0a0", "#b0497f", "#6b705c")
-TRUSTED_SD_M = 0.25
-REACH_M = 40.0  # of the grid
+GRID_COLOURS = ("#ff6b57", "#53c7f0")
 
 
 def draw_camera(path: Path, image: U8, verdict: CameraVerdict, feet: F8 | None = None) -> None:
@@ -78,22 +77,6 @@ def _summary(verdict: CameraVerdict) -> str:
     return "grid lines every metre;  " + ",  ".join(part for part in parts if part)
 
 
-def trusted(verdict: CameraVerdict, pixels: F8) -> np.ndarray:
-    """(n,) where places are known to `TRUSTED_SD_M`: by the points' errors, or by what a pixel of the floor is long."""
-    plane = verdict.plane
-    assert plane is not None
-    xy = plane.to_ground(pixels)
-    floor = np.isfinite(xy).all(axis=1)
-    if verdict.fit is not None:
-        straight = pixels if plane.lens is None else plane.lens.straighten(pixels)
-        sd = verdict.fit.ground_sd_m(np.nan_to_num(straight))
-    else:
-        sd = 3 * np.linalg.norm(plane.to_ground(pixels + DOWN) - xy, axis=1)
-    with np.errstate(invalid="ignore"):
-        good = floor & (sd <= TRUSTED_SD_M)
-    return np.asarray(good & inside(plane.region, pixels) if len(plane.region) else good)
-
-
 def _trusted(axes: Any, verdict: CameraVerdict) -> None:
     """Darkens what is not to be trusted."""
     plane = verdict.plane
@@ -111,31 +94,13 @@ def _trusted(axes: Any, verdict: CameraVerdict) -> None:
 
 
 def _grid(axes: Any, plane: GroundPlane) -> None:
-    """Lines every metre, every fifth bold and labelled; x in one colour, y in another."""
-    xy = plane.to_ground(grid_of(plane, 60))
-    xy = xy[np.isfinite(xy).all(axis=1)]
-    if not len(xy):
-        return
-    near = plane.to_ground([[plane.image_size[0] / 2, plane.image_size[1] - 1]])[0]
-    near = near if np.isfinite(near).all() else np.median(xy, axis=0)
-    xy = xy[np.linalg.norm(xy - near, axis=1) <= REACH_M]
-    low, high = np.floor(xy.min(axis=0)).astype(int), np.ceil(xy.max(axis=0)).astype(int)
-    for axis, colour in ((0, "#ff6b57"), (1, "#53c7f0")):
-        labels: list[F8] = []
-        for value in range(int(low[axis]), int(high[axis]) + 1):
-            line = np.empty((400, 2))
-            line[:, axis] = value
-            line[:, 1 - axis] = np.linspace(low[1 - axis], high[1 - axis], 400)
-            uv = plane.to_image(line)
-            seen = sees(plane, line, reach=TRUSTED_SD_M, margin_px=50)
-            if not seen.any():
-                continue
-            bold = value % 5 == 0
-            uv[~seen] = np.nan
-            axes.plot(
-                uv[:, 0], uv[:, 1], color=colour, linewidth=1.6 if bold else 0.7, alpha=0.9 if bold else 0.55, zorder=2
-            )
-            _label(axes, uv, plane, f"{'xy'[axis]} {value}", colour, bold or high[axis] - low[axis] <= 12, labels)
+    """Lines every metre; x in one colour, y in another."""
+    taken: dict[int, list[F8]] = {0: [], 1: []}
+    for line in grid_lines(plane):
+        colour = GRID_COLOURS[line.axis]
+        width, alpha = (1.6, 0.9) if line.bold else (0.7, 0.55)
+        axes.plot(line.uv[:, 0], line.uv[:, 1], color=colour, linewidth=width, alpha=alpha, zorder=2)
+        _label(axes, line.uv, plane, f"{'xy'[line.axis]} {line.value}", colour, line.labelled, taken[line.axis])
 
 
 def _label(axes: Any, uv: F8, plane: GroundPlane, text: str, colour: str, wanted: bool, taken: list[F8]) -> None:
@@ -158,15 +123,10 @@ def _label(axes: Any, uv: F8, plane: GroundPlane, text: str, colour: str, wanted
 
 
 def _horizon(axes: Any, plane: GroundPlane) -> None:
-    a, b, c = plane.homography[2]
-    width, height = plane.image_size
-    if plane.lens is not None or abs(b) < 1e-12:
-        return
-    u = np.array([0.0, width - 1.0])
-    v = -(a * u + c) / b
-    if ((v > 0) & (v < height)).any():
-        axes.plot(u, v, color="white", linewidth=1.2, linestyle=":", zorder=3)
-        axes.text(8, v[0] - 4, "horizon", color="white", fontsize=8, va="bottom", zorder=3)
+    line = horizon(plane)
+    if len(line):
+        axes.plot(line[:, 0], line[:, 1], color="white", linewidth=1.2, linestyle=":", zorder=3)
+        axes.text(8, line[0, 1] - 4, "horizon", color="white", fontsize=8, va="bottom", zorder=3)
 
 
 def _points(axes: Any, verdict: CameraVerdict) -> None:
@@ -254,31 +214,6 @@ def _field_of_view(axes: Any, camera: config.Camera, plane: GroundPlane, colour:
         bbox={"facecolor": colour, "edgecolor": "none", "boxstyle": "round,pad=0.25"},
     )  # fmt: skip
     return [polygon, at[None]]
-
-
-def zone_on_floor(plane: GroundPlane, zone: str | Sequence[Sequence[float]]) -> F8:
-    """(k, 2) m: a quadrant's or polygon's part that is floor seen well, its border in order."""
-    width, height = plane.image_size
-    if isinstance(zone, str):
-        side, flank = zone.split("_")
-        v0, v1 = (0.0, height / 2) if side == "upper" else (height / 2, height - 1.0)
-        u0, u1 = (0.0, width / 2) if flank == "left" else (width / 2, width - 1.0)
-        corners = np.array([[u0, v1], [u1, v1], [u1, v0], [u0, v0]])
-    else:
-        corners = np.asarray(zone, np.float64)
-    border = np.concatenate(
-        [np.linspace(a, b, 60, endpoint=False) for a, b in zip(corners, np.roll(corners, -1, axis=0), strict=True)]
-    )
-    # What lies above the farthest floor is moved down to it, so that the zone ends where the field of view does.
-    out = []
-    for u, v in border:
-        column = np.column_stack([np.full(80, u), np.linspace(v, height - 1, 80)])
-        xy = plane.to_ground(column)
-        step = np.linalg.norm(plane.to_ground(column - DOWN) - xy, axis=1)
-        fine = np.flatnonzero(np.isfinite(xy).all(axis=1) & (step <= 0.10))
-        if len(fine):
-            out.append(xy[fine[0]])
-    return np.array(out).reshape(-1, 2)
 
 
 def _zone(axes: Any, plane: GroundPlane, zone: str | Sequence[Sequence[float]], colour: str, text: str) -> None:

@@ -1,16 +1,20 @@
-"""Writing calibrations: a new file each time, whole or not at all; an operator's comments and order are kept."""
+"""Writing calibrations: whole or not at all, and never over what somebody else wrote in the meantime."""
 
 from __future__ import annotations
 
-import io
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from spoton_edge.config.document import dump
-from spoton_edge.errors import MissingExtraError, UsageError
+from spoton_edge.errors import UsageError
+
+
+class ChangedError(UsageError):
+    """A file that is not what it was when it was read."""
 
 
 def write_new(path: Path, text: str) -> None:
@@ -31,56 +35,51 @@ def write_new(path: Path, text: str) -> None:
 
 def ground_text(ground: Mapping[str, Any], remarks: Sequence[str]) -> str:
     """A camera's `ground` as a file of its own, for `ground: {file: ...}`."""
-    return _remarks(remarks) + dump(dict(ground))
+    return remarks_text(remarks) + dump(dict(ground))
 
 
 def site_text(site: Mapping[str, Any], remarks: Sequence[str]) -> str:
     """A whole site file."""
-    return _remarks(remarks) + dump(dict(site))
+    return remarks_text(remarks) + dump(dict(site))
 
 
-def changed_site_text(
-    path: Path, grounds: Mapping[str, Mapping[str, Any]], clocks: Mapping[str, float], remarks: Sequence[str]
-) -> str:
-    """The text of a site file with some cameras' `ground` and `clock_offset_ms` replaced, all else as it stands."""
+def replace_unless_changed(path: Path, text: str, read: bytes) -> Path:
+    """Puts text in a file's place if the file still holds what was `read`, and that beside it; returns where.
+
+    Whoever reads the file finds the old or the new one whole. Raises `ChangedError`, and `UsageError` where it cannot
+    be written.
+    """
+    path = path.resolve()  # not the link to it
+    backup = path.with_name(path.name + ".bak")
     try:
-        from ruamel.yaml import YAML
-    except ImportError as error:
-        raise MissingExtraError(f"this needs {error.name}: pip install 'spoton-edge[calibrate]'") from None
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 160
-    data = yaml.load(path.read_text(encoding="utf-8"))
-    for camera in data["cameras"]:
-        name = camera["name"]
-        if name in grounds:
-            camera["ground"] = _flow(grounds[name])
-        if name in clocks:
-            camera["clock_offset_ms"] = round(clocks[name], 1)
-    out = io.StringIO()
-    yaml.dump(data, out)
-    return _remarks(remarks) + out.getvalue()
+        with _beside(path, text.encode()) as new, _beside(path, read) as old:
+            if path.read_bytes() != read:
+                raise ChangedError(f"{path} was changed by somebody else since it was read: nothing is written")
+            old.replace(backup)
+            new.replace(path)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written ({error.strerror or error}); see to its permissions") from None
+    return backup
 
 
-def _flow(ground: Mapping[str, Any]) -> Any:
-    """Matrices with a row on a line, as people write them."""
-    from ruamel.yaml.comments import CommentedMap, CommentedSeq
-
-    def row(values: Sequence[Any]) -> Any:
-        sequence = CommentedSeq(values)
-        sequence.fa.set_flow_style()
-        return sequence
-
-    out = CommentedMap()
-    for key, value in ground.items():
-        if isinstance(value, Mapping):
-            out[key] = _flow(value)
-        elif isinstance(value, list):
-            out[key] = CommentedSeq([row(v) for v in value]) if value and isinstance(value[0], list) else row(value)
-        else:
-            out[key] = value
-    return out
+@contextmanager
+def _beside(path: Path, content: bytes) -> Iterator[Path]:
+    """A file beside another, with its permissions and owner; gone at the end unless it was moved."""
+    with tempfile.NamedTemporaryFile("wb", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    made = Path(file.name)
+    try:
+        kept = path.stat()
+        made.chmod(kept.st_mode & 0o7777)
+        if os.geteuid() == 0:
+            os.chown(made, kept.st_uid, kept.st_gid)
+        yield made
+    finally:
+        made.unlink(missing_ok=True)
 
 
-def _remarks(lines: Sequence[str]) -> str:
+def remarks_text(lines: Sequence[str]) -> str:
+    """Comment lines at the head of a file."""
     return "".join(f"# {line}\n" for line in lines)

@@ -195,12 +195,13 @@ def _figures(plane: GroundPlane, fit: Fit | None) -> Figures:
     )
     if fit is None:
         return figures
+    left_out = fit.leave_one_out_m[fit.inlier]
     floor = grid_of(plane, 24)
     floor = floor[np.isfinite(plane.to_ground(floor)).all(axis=1)]
     return replace(
         figures,
         rms_m=float(np.sqrt(np.mean(fit.residual_m[fit.inlier] ** 2))) if len(fit.points) > 4 else None,
-        left_out_m=None if np.isnan(fit.leave_one_out_m).all() else float(np.nanmax(fit.leave_one_out_m[fit.inlier])),
+        left_out_m=None if np.isnan(left_out).all() else float(np.nanmax(left_out)),
         sd_m=float(fit.ground_sd_m(fit.hull).max()),
         conditioning=fit.conditioning,
         hull_share=float(inside(fit.hull, floor).mean()) if len(floor) else None,

@@ -28,8 +28,8 @@ def print_points(fit: Fit) -> None:
         )
 
 
-def figures(verdict: CameraVerdict) -> str:
-    """A camera's figures, comma-separated."""
+def figures(verdict: CameraVerdict) -> list[str]:
+    """A camera's figures in words, those that there are."""
     f = verdict.figures
     shown = [
         None if f.rms_m is None else f"points {100 * f.rms_m:.1f} cm rms",
@@ -42,7 +42,7 @@ def figures(verdict: CameraVerdict) -> str:
         None if f.horizon_v is None else f"horizon at v = {f.horizon_v:.0f}",
         None if f.person_height_m is None else f"people {f.person_height_m:.2f} m tall",
     ]
-    return ", ".join(text for text in shown if text)
+    return [text for text in shown if text]
 
 
 def print_camera(verdict: CameraVerdict) -> None:
@@ -51,7 +51,7 @@ def print_camera(verdict: CameraVerdict) -> None:
     for reason in verdict.reasons if verdict.calibrated else ():
         print(f"  {reason}")
     if figures(verdict):
-        print(f"  {figures(verdict)}")
+        print(f"  {', '.join(figures(verdict))}")
 
 
 def print_pair(pair: PairVerdict) -> None:

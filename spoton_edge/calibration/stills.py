@@ -7,11 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from spoton_edge import config
-from spoton_edge.capture import Source
-from spoton_edge.errors import CameraError, SpotOnError, UsageError
+from spoton_edge.capture import Source, snapshot
+from spoton_edge.errors import SpotOnError, UsageError
 from spoton_edge.types import U8
-
-SILENCE_S = 10.0
 
 
 def still(camera: config.Camera, folder: Path | None = None) -> U8:
@@ -21,10 +19,12 @@ def still(camera: config.Camera, folder: Path | None = None) -> U8:
     """
     if folder is not None:
         return _from_folder(camera.name, folder)
-    from spoton_edge.capture.cut import Cutter
-    from spoton_edge.capture.video import Video
+    return snapshot(source_of(camera))
 
-    source = Source(
+
+def source_of(camera: config.Camera) -> Source:
+    """What a picture is taken from: at its own size, whatever the calibration is for."""
+    return Source(
         name=camera.name,
         url=camera.source,
         crop=camera.crop,
@@ -32,11 +32,6 @@ def still(camera: config.Camera, folder: Path | None = None) -> U8:
         transport=camera.transport,
         clock_offset_ms=camera.clock_offset_ms,
     )
-    with Video(source, SILENCE_S) as video:
-        for picture in video.pictures():
-            if picture is not None:
-                return np.array(video.image(picture, Cutter(source).cut(picture.size)))
-    raise CameraError(f"camera {camera.name}: its source gives no picture")
 
 
 def sizes(site: config.Site) -> tuple[dict[str, tuple[int, int]], list[str]]:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from spoton_edge.errors import MissingExtraError
+
 GATE_M = 1.0
 
 _FIT = """\
@@ -37,6 +39,12 @@ each, so that the cameras agree. A box ends at the nearer shoe: that is allowed 
 Without --out it only shows what it would do. --frames fits on some and tests on the rest.
 
   spoton-edge calibrate refine site.yaml --detections boxes/ --frames 0:600 --out site.refined.yaml
+"""
+_SERVE = """\
+The page shows each camera's picture beside the floor. Click a spot of the floor in one and where it is in the other;
+the errors and the floor's metric grid follow as you drag. Nothing is written before you save; then the whole site is
+checked, comments and order of your file stay, and what was there is kept as SITE.yaml.bak. A running daemon takes it
+up when you give the command that is shown.
 """
 _IMPORT = """\
 Known are, by content: NumPy archives with image_points and map_points; JSON with cameras[].source_points,
@@ -109,6 +117,22 @@ def add_verbs(verbs: Any) -> None:
 
     verb = _verb(
         inner,
+        "serve",
+        _later("serve", "run"),
+        "Calibrate in the browser: click a spot in the picture and on the floor, and see how good it is",
+        _SERVE,
+    )
+    verb.add_argument("site", type=Path, metavar="SITE.yaml", help="the site's file; cameras may lack a `ground`")
+    verb.add_argument(
+        "--bind",
+        default="127.0.0.1:8591",
+        metavar="ADDRESS:PORT",
+        help="default: %(default)s; port 0: any that is free",
+    )
+    verb.add_argument("--no-browser", action="store_true", help="only print the address")
+
+    verb = _verb(
+        inner,
         "import",
         _later("importing", "import_site"),
         "Read calibrations of other programs into a site file",
@@ -142,10 +166,20 @@ def _later(module: str, name: str) -> Callable[[argparse.Namespace], int]:
     """The command, imported when it is given: other commands do not wait for it."""
 
     def run(options: argparse.Namespace) -> int:
-        code: int = getattr(importlib.import_module(f"spoton_edge.calibration.{module}"), name)(options)
+        code: int = getattr(part(module), name)(options)
         return code
 
     return run
+
+
+def part(module: str) -> Any:
+    """A module of this package whose dependencies are optional."""
+    try:
+        return importlib.import_module(f"spoton_edge.calibration.{module}")
+    except ImportError as error:
+        if (error.name or "").startswith("spoton_edge"):
+            raise
+        raise MissingExtraError(f"this needs {error.name}: pip install 'spoton-edge[calibrate]'") from None
 
 
 def _site_options(verb: argparse.ArgumentParser) -> None:

@@ -10,7 +10,7 @@ import pytest
 from scipy.io import savemat
 
 from spoton_edge import config
-from spoton_edge.calibration.files import changed_site_text, write_new
+from spoton_edge.calibration.files import write_new
 from spoton_edge.calibration.formats import camera_name, quadrants, read
 from spoton_edge.calibration.judge import judge_site
 from spoton_edge.cli import main
@@ -225,21 +225,6 @@ cameras:
 - name: c2
   source: c2.mp4   # replaced in May
 """
-
-
-def test_a_changed_site_keeps_the_operators_words(tmp_path):
-    (tmp_path / "site.yaml").write_text(SITE)
-    ground = {"projection": CAMERA.projection.tolist(), "image_size": [1280, 720]}
-    text = changed_site_text(tmp_path / "site.yaml", {"c1": ground}, {"c2": -33.04}, ["refined"])
-    assert text.startswith("# refined\n# The lobby. Ask Ana before changing.\n")
-    assert "# above the door" in text
-    assert "# replaced in May" in text
-    assert "source: 'c1.mp4'" in text
-    (tmp_path / "new.yaml").write_text(text)
-    site = config.load(tmp_path / "new.yaml")
-    assert np.allclose(site.cameras[0].ground.projection, CAMERA.projection)
-    assert site.cameras[0].ground.homography is None
-    assert site.cameras[1].clock_offset_ms == -33.0
 
 
 def test_a_file_that_is_there_is_never_replaced(tmp_path):

@@ -44,8 +44,8 @@ def changed_text(text: str, changes: Changes) -> str:
         if name not in cameras:
             raise UsageError(f"camera {name} is not written out in the file: its name comes from an anchor or a merge")
         camera = cameras[name]
-        changer = _in_flow if camera.flow_style else _in_block
-        splices += [changer(text, camera, key, value) for key, value in keys.items()]
+        for key, value in keys.items():
+            splices.append(_in_flow(camera, key, value) if camera.flow_style else _in_block(text, camera, key, value))
     # From the end, so that places before stay; what is added at one place, in the order that it was asked for.
     for _, splice in sorted(enumerate(splices), key=lambda each: (each[1].start, each[0]), reverse=True):
         text = text[: splice.start] + splice.text + text[splice.end :]
@@ -61,10 +61,10 @@ class _Splice:
     text: str
 
 
-def _pair(text: str, camera: Any, wanted: str) -> tuple[Any, Any] | None:
+def _pair(camera: Any, wanted: str) -> tuple[Any, Any] | None:
     for key, value in camera.value:
         if key.value == wanted:
-            if value.start_mark.index < key.end_mark.index or "&" in text[key.end_mark.index : value.start_mark.index]:
+            if value.anchor is not None:  # also of what stands elsewhere, and is meant here by *name
                 line = key.start_mark.line + 1
                 raise UsageError(f"line {line}: {wanted} is shared by a YAML anchor; write it out, then try again")
             return key, value
@@ -73,7 +73,7 @@ def _pair(text: str, camera: Any, wanted: str) -> tuple[Any, Any] | None:
 
 def _in_block(text: str, camera: Any, key: str, value: Any) -> _Splice:
     indent = camera.start_mark.column
-    found = _pair(text, camera, key)
+    found = _pair(camera, key)
     if found is None:
         at = _line_end(text, _content_end(text, camera.value[-1]))
         return _Splice(at, at, "" if value is None else "\n" + _block(key, value, indent, []))
@@ -86,8 +86,8 @@ def _in_block(text: str, camera: Any, key: str, value: Any) -> _Splice:
     return _Splice(text.rindex("\n", 0, start), end, "")
 
 
-def _in_flow(text: str, camera: Any, key: str, value: Any) -> _Splice:
-    found = _pair(text, camera, key)
+def _in_flow(camera: Any, key: str, value: Any) -> _Splice:
+    found = _pair(camera, key)
     written = "" if value is None else f"{key}: {json.dumps(value)}"
     if found is not None and value is not None:
         return _Splice(found[0].start_mark.index, found[1].end_mark.index, written)
@@ -120,7 +120,8 @@ def _line_end(text: str, at: int) -> int:
 
 def _block(key: str, value: Any, indent: int, old: Sequence[str]) -> str:
     """The key's lines as a block, with the comments of its old lines."""
-    lines = dump({key: value}).rstrip("\n").split("\n")
+    plain = not isinstance(value, Mapping | list)
+    lines = [f"{key}: {json.dumps(value)}"] if plain else dump({key: value}).rstrip("\n").split("\n")
     spare = [found[1] for line in old[1:] if (found := _COMMENT.search(line)) and line.lstrip().startswith("#")]
     for line in old:
         comment = _COMMENT.search(line)

@@ -67,15 +67,13 @@ def paint(folder: Path, *, plan: bool = False) -> Path:
     if plan:
         cv2.imwrite(str(folder / "plan.png"), cv2.flip(hall(), 0))
     path = folder / "site.yaml"
+    origin = [0, round(HALL_M[1] * PER_METRE)]
+    floor = f"ground: {{map: plan.png, pixels_per_metre: {PER_METRE}, origin_px: {origin}}}\n" if plan else ""
     path.write_text(
         "# The hall. Ask Ana before changing.\n"
         "site: hall\n"
-        + (
-            f"ground: {{map: plan.png, pixels_per_metre: {PER_METRE}, origin_px: [0, {round(HALL_M[1] * PER_METRE)}]}}\n"
-            if plan
-            else ""
-        )
-        + "cameras:\n"
+        f"{floor}"
+        "cameras:\n"
         "  - name: door   # above the entrance\n"
         f"    source: {folder}/door.png\n"
         "  # the second one was moved in May\n"

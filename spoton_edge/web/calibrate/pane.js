@@ -22,7 +22,7 @@ export class Pane {
     this.scale = 1;
     this.centre = [0, 0];
     this.touched = false; // whether somebody has moved or zoomed it
-    this.world = make("g");
+    this.world = make("g", { class: "world" });
     this.screen = make("g");
     this.cursor = make("g");
     this.svg = make("svg", {}, this.world, this.screen, this.cursor);

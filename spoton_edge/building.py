@@ -10,13 +10,15 @@ from pathlib import Path
 from spoton_edge import config, keys
 from spoton_edge.assembly import build_associator, build_ground, build_tracker, statistics_of
 from spoton_edge.capture import Capture, Source
-from spoton_edge.control import FOLDER, ControlServer, Handler
+from spoton_edge.control import ControlServer, Handler
 from spoton_edge.embedder import Embedder
+from spoton_edge.endpoints import control_endpoint, preview_endpoint
 from spoton_edge.engine.backends import Backends
 from spoton_edge.errors import PublishError
 from spoton_edge.metrics import StageTimer
 from spoton_edge.networks import build_appearance, build_detector
 from spoton_edge.pipeline import STAGES, Pipeline
+from spoton_edge.preview import Preview
 from spoton_edge.publisher import Publisher
 from spoton_edge.wire import Encoder
 
@@ -86,10 +88,19 @@ def build_pipeline(
 
 def build_control(site: config.Site, handlers: Mapping[str, Handler]) -> ControlServer | None:
     """The control socket; None where the usual one cannot be had and no other is named: then nobody can ask."""
-    if site.runtime.control != "auto":
-        return ControlServer(site.runtime.control, handlers)
     try:
-        return ControlServer(f"ipc://{FOLDER}/{site.site}.sock", handlers)
+        return ControlServer(control_endpoint(site.runtime.control, site.site), handlers)
     except PublishError as error:
+        if site.runtime.control != "auto":
+            raise
         log.warning("no control socket, `spoton-edge status` will not work: %s", error)
         return None
+
+
+def build_preview(site: config.Site, encoder: Encoder) -> Preview | None:
+    """The small pictures; None where the site wants none."""
+    endpoint = preview_endpoint(site.publish.preview, site.site)
+    if endpoint is None:
+        return None
+    known = keys.load(Path(site.publish.keys)) if site.publish.keys else None
+    return Preview(encoder, [camera.name for camera in site.cameras], endpoint, keys=known)

@@ -21,6 +21,8 @@ from spoton_edge.errors import ExitCode, MissingExtraError, SpotOnError, UsageEr
 from spoton_edge.evaluation import command as evaluation
 from spoton_edge.messages import ENDPOINT, SNAPSHOT
 
+MAP_BIND = "127.0.0.1:8590"
+
 MESSAGES = """Messages are what subscribers read: `watch --json` records them, `play` publishes a recording. Detections
 are what the detector found before anybody had an id: `replay` runs a site's tracking and identities on a recording of
 those."""
@@ -123,6 +125,20 @@ def parser() -> argparse.ArgumentParser:
     watch.add_argument("--json", action="store_true", help="one message a line instead of the table; a recording")
     watch.add_argument("--snapshot", metavar="ENDPOINT", help="default: the next port")
     watch.add_argument("--key", type=Path, metavar="FILE", help="this subscriber's key, of an encrypted endpoint")
+
+    view = _verb(verbs, "view", _view, "Show the site in a browser: the floor, the people on it, what the cameras see")
+    view.add_argument("endpoint", nargs="?", metavar="ENDPOINT", help=f"default: the site file's, else {ENDPOINT}")
+    view.add_argument(
+        "--site", type=Path, metavar="SITE.yaml", help="of the daemon, on its box: brings pictures and the whole why"
+    )
+    view.add_argument("--bind", default=MAP_BIND, metavar="ADDRESS:PORT", help="default: %(default)s; port 0: any")
+    view.add_argument(
+        "--host", action="append", default=[], metavar="NAME", help="name by which a reverse proxy asks; repeatable"
+    )
+    view.add_argument("--snapshot", metavar="ENDPOINT", help="default: the site file's, else the next port")
+    view.add_argument("--preview", metavar="ENDPOINT", help="of small pictures; default: the site file's")
+    view.add_argument("--key", type=Path, metavar="FILE", help="as of `watch`")
+    view.add_argument("--browse", action="store_true", help="open a browser, where there is a screen")
 
     play = _verb(verbs, "play", _play, "Publish a recording of messages once more, at its pace", MESSAGES)
     play.add_argument("file", metavar="FILE", help="what `watch --json` printed; - is standard input")
@@ -303,6 +319,15 @@ def _watch(options: argparse.Namespace) -> int:
     code: int = _part("watch", "edge").run(
         options.endpoint, as_json=options.json, snapshot=options.snapshot, key=options.key
     )
+    return code
+
+
+def _view(options: argparse.Namespace) -> int:
+    command = _part("view.command", "view")
+    daemon = command.daemon_of(
+        options.endpoint, options.site, snapshot=options.snapshot, preview=options.preview, key=options.key
+    )
+    code: int = command.run(daemon, bind=options.bind, hosts=options.host, browse=options.browse)
     return code
 
 

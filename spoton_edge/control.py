@@ -22,13 +22,12 @@ from typing import Any
 
 import zmq
 
-from spoton_edge.endpoints import bind
+from spoton_edge.endpoints import FOLDER, bind
 from spoton_edge.errors import PublishError, SpotOnError, UsageError
 
 log = logging.getLogger(__name__)
 
 Handler = Callable[..., Any]  # called with the request's other members; returns what JSON can hold
-FOLDER = Path("/run/spoton-edge")
 REQUEST_BYTES = 65536
 PENDING = 16  # requests and replies queued for one caller
 ANSWER_S = 30.0  # a reload may take its time

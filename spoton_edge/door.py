@@ -113,6 +113,11 @@ class Door:
         return len(self._visitors)
 
     @property
+    def topics(self) -> set[bytes]:
+        """What is subscribed to, whoever does."""
+        return {topic for visitor in self._visitors.values() for topic in visitor.topics}
+
+    @property
     def subscriptions(self) -> int:
         return sum(len(visitor.topics) for visitor in self._visitors.values())
 

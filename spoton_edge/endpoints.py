@@ -11,6 +11,8 @@ import zmq
 
 from spoton_edge.errors import PublishError
 
+FOLDER = Path("/run/spoton-edge")
+
 _REMEDIES = {
     errno.EADDRINUSE: "another program listens there; stop it, or change {key}",
     errno.EADDRNOTAVAIL: "this machine has no such address; change {key}",
@@ -42,6 +44,18 @@ def bind(zmq_socket: zmq.Socket[bytes], endpoint: str, key: str) -> str:
     except zmq.ZMQError as error:
         raise _refusal(endpoint, error.errno or 0, key) from None
     return zmq_socket.getsockopt_string(zmq.LAST_ENDPOINT)
+
+
+def control_endpoint(setting: str, site: str) -> str:
+    """The control socket that `runtime.control` stands for."""
+    return f"ipc://{FOLDER}/{site}.sock" if setting == "auto" else setting
+
+
+def preview_endpoint(setting: bool | str, site: str) -> str | None:
+    """The endpoint of small pictures that `publish.preview` stands for; None: there are none."""
+    if isinstance(setting, str):
+        return setting
+    return f"ipc://{FOLDER}/{site}.preview" if setting else None
 
 
 def ipc_path(endpoint: str) -> Path | None:

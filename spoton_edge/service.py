@@ -18,7 +18,7 @@ import numpy as np
 from pydantic import BaseModel
 
 from spoton_edge import config, explain, keys, network_swap
-from spoton_edge.building import build_capture, build_control, build_pipeline
+from spoton_edge.building import build_capture, build_control, build_pipeline, build_preview
 from spoton_edge.control import Handler
 from spoton_edge.description import describe
 from spoton_edge.engine.backends import Backends
@@ -75,6 +75,9 @@ class Service:
             self._swap = NetworkSwap(backends, cache)
             undo.callback(self._swap.close)
             undo.callback(self.pipeline.publisher.close)
+            self._preview = build_preview(site, self.pipeline.encoder)
+            if self._preview:
+                undo.callback(self._preview.close)
             verbs: dict[str, Handler] = {
                 "status": self.status,
                 "explain": self.explain,
@@ -138,6 +141,8 @@ class Service:
                 tracks = self.pipeline.step(batch, age_ms)
                 people = int(np.count_nonzero(tracks.state != TrackState.LOST))
                 rate.count()
+                if self._preview:
+                    self._preview.offer(batch)
                 for event in self.pipeline.events:
                     self._log_person(event)
             for event in self.capture.events():
@@ -231,7 +236,10 @@ class Service:
         else:
             self._swap.close()
         if self._site.publish.keys is not None:
-            self.pipeline.publisher.admit(keys.load(Path(self._site.publish.keys)))
+            known = keys.load(Path(self._site.publish.keys))
+            self.pipeline.publisher.admit(known)
+            if self._preview:
+                self._preview.admit(known)
             lines.append("publish.keys: read again")
         self.capture.retry()
         return lines

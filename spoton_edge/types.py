@@ -49,7 +49,7 @@ class FrameBatch:
     camera: I2  # (B,)
     frame_id: I8  # (B,) counts up from 0 per camera
     captured_ns: I8  # (B,)
-    images: list[U8]  # B x (H, W, 3) BGR; valid until the next batch is taken
+    images: list[U8]  # B x (H, W, 3) BGR; never written to again: whoever keeps one keeps its pixels
 
     def __len__(self) -> int:
         return len(self.camera)

@@ -102,7 +102,8 @@ class Encoder:
         self._clock = clock or Clock()
         self._codec: Codec = JsonCodec() if encoding == "json" else MsgpackCodec()
         self._envelope = {
-            kind: {"v": VERSION, "kind": kind, "site": site, "box": box, "run": run} for kind in (*KINDS, "snapshot")
+            kind: {"v": VERSION, "kind": kind, "site": site, "box": box, "run": run}
+            for kind in (*KINDS, "snapshot", "preview")
         }
 
     def tracks(self, tracks: GlobalTracks, camera: I2, captured_ns: I8, age_ms: float) -> Message:
@@ -203,6 +204,14 @@ class Encoder:
                 },
                 "publish": {name: getattr(delivery, name) for name in Delivery.__dataclass_fields__},
             },
+        )
+
+    def preview(self, camera: int, captured_ns: int, size: tuple[int, int]) -> Message:
+        """The header of a small picture; size: its width and height in px."""
+        wall_ns, offset_ns = self._now()
+        captured = _seconds(captured_ns + offset_ns)
+        return self._message(
+            "preview", wall_ns, {"camera": self._cameras[camera], "captured": captured, "size": list(size)}
         )
 
     def again(self, payload: Mapping[str, Any]) -> Message:

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "spoton_edge"
 # Modules of a level may import modules of lower levels, and of their own only where `TOGETHER` says so.
 LEVELS: list[set[str]] = [
     {"spoton_edge", "errors", "types", "_ext"},
-    {"client", "feed", "lens", "logs", "messages", "systemd", "tables"},
+    {"client", "client_pictures", "feed", "lens", "logs", "messages", "systemd", "tables"},
     {
         "codecs",
         "config",
@@ -56,6 +56,7 @@ LEVELS: list[set[str]] = [
         "matching",
         "naming",
         "policy",
+        "preview",
         "publisher",
         "roster",
         "tracker",
@@ -67,7 +68,7 @@ LEVELS: list[set[str]] = [
     {"pipeline"},
     {"assembly", "description", "networks", "pictures"},
     {"building", "engine_check", "model_comparison", "network_swap"},
-    {"evaluation", "play", "record", "replay", "service", "watch"},
+    {"evaluation", "play", "record", "replay", "service", "view", "watch"},
     {"demo_map"},
     {"demo"},
     {"engine_verbs", "replay_verbs", "service_verbs"},
@@ -75,7 +76,7 @@ LEVELS: list[set[str]] = [
     {"__main__"},
 ]
 TOGETHER = [
-    {"client", "feed", "messages"},
+    {"client", "client_pictures", "feed", "messages"},
     {"codecs", "people", "wire"},
     {"models", "manifests", "pinned_files", "file_sources", "transfers", "graph_surgery", "half_precision"},
     {
@@ -97,7 +98,7 @@ TOGETHER = [
 
 HEAVY = {
     "av": {"capture"},
-    "cv2": {"calibration", "embedder", "evaluation", "pictures"},
+    "cv2": {"calibration", "embedder", "evaluation", "pictures", "preview"},
     "h5py": {"calibration"},
     "matplotlib": {"calibration", "demo_map", "evaluation"},
     "onnx": {"graph_surgery", "half_precision"},
@@ -108,9 +109,9 @@ HEAVY = {
     "systemd": {"logs"},
     "uvicorn": {"web"},
     "yaml": {"config"},
-    "zmq": {"client", "control", "door", "endpoints", "keys", "play", "publisher"},
+    "zmq": {"client", "client_pictures", "control", "door", "endpoints", "keys", "play", "preview", "publisher"},
 }
-CLIENT = ("client.py", "feed.py", "messages.py")
+CLIENT = ("client.py", "client_pictures.py", "feed.py", "messages.py")
 
 
 def part(path: Path) -> str:

@@ -26,7 +26,6 @@ class NotYet(NamedTuple):
 
 
 NOT_YET = (
-    NotYet("publish.preview", lambda value: value not in (None, False, "no", "off"), "pictures", "use false"),
     NotYet("runtime.watch", lambda value: value in (True, "yes", "on"), "reloading by itself", "use false"),
     NotYet("uplink.border", bool, "joining boxes to one site", "use []"),
     NotYet(

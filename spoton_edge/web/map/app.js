@@ -1,0 +1,287 @@
+// Puts the page together: messages in, a painted map and the words beside it out.
+
+import { colour, isDark, onTheme, themeButton } from "/common/theme.js";
+import { say } from "./dom.js";
+import { Floor } from "./floor.js";
+import { Framing } from "./framing.js";
+import { Link } from "./link.js";
+import { LOST, Model } from "./model.js";
+import { PersonCard, showLog, showPeople } from "./panels.js";
+import { Pictures } from "./pictures.js";
+import { Timeline } from "./timeline.js";
+
+const WORDS_MS = 250; // how often the words change
+const SHARE = 4; // of the time, at most one part in so many goes to painting
+const LAGS = 600;
+const RECORDING_MS = 60_000; // what was published longer ago is a recording
+const STALE_S = 3;
+
+const by = (id) => document.getElementById(id);
+
+export const model = new Model();
+export const page = {
+  followed: null, // id of a person
+  camera: null, // name of the camera whose coverage is shown
+  open: false, // the link to the server
+  paints: 0,
+  paintMs: 0, // of one painting, of late
+};
+export const floor = new Floor(by("floor"));
+const pictures = new Pictures(by("cameras"), model, { onCamera: chooseCamera });
+const personCard = new PersonCard(by("person"), () => model.events);
+export const timeline = new Timeline(document.querySelector(".timeline"), model, () => (dirty = true));
+export const framing = new Framing(floor, { onClick: choose, onMove: () => (dirty = true) });
+
+let dirty = true;
+let plan = null; // the floor plan's <img>
+let siteNumber = 0;
+let framedAt = -1;
+let lastFrame = performance.now();
+let nextPaint = 0;
+let nextWords = 0;
+let unpainted = null; // the newest tracks that were not painted yet
+
+const link = new Link({
+  onState(open) {
+    page.open = open;
+    dirty = true;
+  },
+  onMessage(message) {
+    const before = model.link.run;
+    const kind = model.take(message, performance.now());
+    if (kind === "site") siteCame();
+    if (kind === "tracks") unpainted = model.tracks;
+    if (kind === "link" && before && before !== model.link.run) restarted();
+    dirty = true;
+  },
+  async onPicture(header, blob) {
+    await pictures.take(header, blob);
+    dirty = true;
+  },
+});
+
+function siteCame() {
+  siteNumber++;
+  floor.view.yUp = model.site.yUp;
+  framing.forget();
+  say(by("site"), model.site.name);
+  document.title = `${model.site.name}: live map`;
+  plan = null;
+  if (!model.site.floor) return;
+  const image = new Image();
+  image.src = `/floor?${encodeURIComponent(model.site.floor.sha256)}`;
+  image.decode().then(
+    () => {
+      plan = image;
+      framing.forget();
+      framedAt = -1;
+      dirty = true;
+    },
+    () => {}, // no plan then: the grid is there
+  );
+}
+
+function restarted() {
+  follow(null);
+  pictures.forget();
+  model.events.push({
+    now: performance.now(), kind: "the daemon was started again", time: Date.now() / 1000, id: null, other: null,
+    camera: null, from: null, detail: null, reason: null,
+  });
+  timeline.goLive();
+}
+
+export function follow(id) {
+  page.followed = id;
+  framing.follow = null;
+  framing.followed = id;
+  nextWords = 0;
+  dirty = true;
+}
+
+export function chooseCamera(name) {
+  page.camera = page.camera === name ? null : name;
+  nextWords = 0;
+  dirty = true;
+}
+
+function choose(u, v, reach) {
+  const id = floor.personAt(u, v, reach);
+  if (id !== null) return follow(id === page.followed ? null : id);
+  const camera = floor.cameraAt(u, v, reach + 6);
+  if (camera) return chooseCamera(camera);
+  page.camera = null;
+  dirty = true;
+  return undefined;
+}
+
+/** Everybody to be shown at the moment that the timeline stands at. */
+function peopleNow(time) {
+  if (timeline.live) return model.tracks?.placed ?? [];
+  return model.history.at(time);
+}
+
+function frame(now) {
+  requestAnimationFrame(frame);
+  if (now < nextPaint) return;
+  const elapsed = now - lastFrame;
+  lastFrame = now;
+  const time = timeline.step(now, elapsed);
+  if (floor.resize()) dirty = true;
+  const people = peopleNow(time);
+  if (model.history.next !== framedAt) {
+    framedAt = model.history.next;
+    framing.include(model.site, plan, people);
+  }
+  const own = people.find((person) => person.id === page.followed);
+  if (own && framing.followed === page.followed) framing.follow = [own.x, own.y];
+  const moving = framing.step(elapsed);
+  const stale = isStale();
+  const gliding = timeline.live ? people.length > 0 && !stale : timeline.running;
+  if (dirty || moving || gliding) {
+    const started = performance.now();
+    dirty = false;
+    paint(people, time, stale);
+    const took = performance.now() - started;
+    page.paints++;
+    page.paintMs += 0.1 * (took - page.paintMs);
+    nextPaint = now + Math.max(0, SHARE * page.paintMs - 4);
+  }
+  if (now >= nextWords) {
+    nextWords = now + WORDS_MS;
+    words(people, now, stale);
+  }
+}
+
+function isStale() {
+  return !page.open || model.link.silent;
+}
+
+function paint(people, time, stale) {
+  const states = model.status?.cameras ?? new Map();
+  floor.paint({
+    site: model.site, siteNumber, floor: plan, people, history: model.history, time, live: timeline.live,
+    heard: model.tracks?.now ?? 0, stale: stale && timeline.live, followed: page.followed, camera: page.camera, states,
+    health: [...states.values()].map((camera) => camera.state).join(), dark: isDark(),
+  });
+  if (unpainted && timeline.live) {
+    if (unpainted.time !== null) model.lags.push(Date.now() + link.offsetMs - unpainted.time * 1000);
+    if (model.lags.length > LAGS) model.lags.shift();
+    unpainted.lag = model.lags.at(-1);
+    unpainted = null;
+  }
+}
+
+function words(people, now, stale) {
+  const everybody = timeline.live ? [...model.people.values()] : people;
+  const person = everybody.find((one) => one.id === page.followed) ?? null;
+  const best = person?.best ?? person?.views?.[0]?.camera ?? null;
+  showLink(stale);
+  say(by("count"), timeline.live && !model.tracks ? "–" : everybody.filter((one) => one.state !== LOST).length);
+  say(by("rate"), model.status?.rate ? `${model.status.rate.toFixed(1)} Hz` : "–");
+  say(by("latency"), latency(stale));
+  pictures.show({ followed: page.followed, first: best, chosen: page.camera, stale, past: !timeline.live });
+  showPeople(by("people"), by("nobody"), everybody, page.followed, (id) => follow(id === page.followed ? null : id));
+  showLog(by("log"), model.events, follow);
+  personCard.show(page.followed, person, model.hello?.explain === true);
+  closeup(person, best);
+  timeline.show(now);
+  const looking = model.hello?.pictures && !document.hidden;
+  link.lookAt(looking ? (model.site?.cameras ?? []).map((camera) => camera.name) : []);
+}
+
+function closeup(person, best) {
+  const figure = by("closeup");
+  const canvas = figure.querySelector("canvas");
+  if (canvas.width !== 360) Object.assign(canvas, { width: 360, height: 240 });
+  figure.hidden = !(person && timeline.live && best && pictures.closeup(canvas, person, best));
+  say(figure.querySelector("figcaption"), best ?? "");
+}
+
+function latency(stale) {
+  const lag = model.tracks?.lag;
+  if (stale || !timeline.live || lag === undefined) return "–";
+  return lag > RECORDING_MS ? "recorded" : `${Math.round(Math.max(lag, 0) + model.tracks.ageMs)} ms`;
+}
+
+function showLink(stale) {
+  const { hello, tracks } = model;
+  const state = by("link");
+  const notice = by("notice");
+  let words = "live";
+  let text = "";
+  if (!page.open) {
+    words = "no server";
+    text = "The server of this page does not answer. This page tries again by itself.";
+  } else if (stale && !model.link.run) {
+    words = "waiting";
+    text = `Waiting for ${hello?.endpoint ?? "the daemon"}: is it running, and is this its publish.bind?`;
+  } else if (stale) {
+    words = "silent";
+    text = `The daemon has been silent for more than ${STALE_S} s. ${tracks ? "What you see is the last it said. " : ""}Waiting for it.`;
+  } else if (!timeline.live) {
+    words = timeline.running ? "replay" : "paused";
+  }
+  state.dataset.state = words;
+  say(state, words);
+  notice.hidden = !text;
+  say(notice, text);
+}
+
+/** The map as a picture, with what, where and when. */
+export function pictureOf() {
+  const { canvas, view } = floor;
+  const foot = Math.round(34 * view.ratio);
+  const out = document.createElement("canvas");
+  Object.assign(out, { width: canvas.width, height: canvas.height + foot });
+  const context = out.getContext("2d");
+  context.fillStyle = colour("panel");
+  context.fillRect(0, 0, out.width, out.height);
+  context.drawImage(canvas, 0, 0);
+  context.fillStyle = colour("ink");
+  context.font = `${13 * view.ratio}px system-ui, "Noto Sans", "DejaVu Sans", sans-serif`;
+  const ago = timeline.live ? 0 : performance.now() - timeline.at;
+  const when = new Date(Date.now() - ago).toLocaleString([], { hour12: false });
+  context.fillText(`${model.site?.name ?? ""}   ${when}   ${floor.shown.size} people`, 14 * view.ratio, canvas.height + foot * 0.65);
+  return out;
+}
+
+function savePicture() {
+  pictureOf().toBlob((blob) => {
+    const anchor = document.createElement("a");
+    anchor.href = URL.createObjectURL(blob);
+    anchor.download = `${model.site?.name ?? "map"}-${new Date().toISOString().slice(0, 19).replaceAll(":", "")}.png`;
+    anchor.click();
+    setTimeout(() => URL.revokeObjectURL(anchor.href), 10_000);
+  }, "image/png");
+}
+
+const KEYS = {
+  " ": () => timeline.toggle(),
+  f: () => framing.fit(),
+  s: savePicture,
+  t: () => by("theme").click(),
+  Escape: () => (page.followed === null ? chooseCamera(page.camera) : follow(null)),
+};
+
+document.addEventListener("keydown", (event) => {
+  const typing = event.target instanceof HTMLInputElement || (event.key === " " && event.target instanceof HTMLButtonElement);
+  if (typing || event.ctrlKey || event.metaKey || event.altKey || !KEYS[event.key]) return;
+  event.preventDefault();
+  KEYS[event.key]();
+});
+by("fit").addEventListener("click", () => framing.fit());
+by("export").addEventListener("click", savePicture);
+by("unfollow").addEventListener("click", () => follow(null));
+document.addEventListener("visibilitychange", () => {
+  nextWords = 0;
+  // No frames are painted while the page is hidden; the daemon need not make pictures for it.
+  if (document.hidden) link.lookAt([]);
+});
+themeButton(by("theme"));
+onTheme(() => {
+  dirty = true;
+  nextWords = 0;
+  timeline.repaint();
+});
+requestAnimationFrame(frame);

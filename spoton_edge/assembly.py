@@ -12,6 +12,7 @@ from spoton_edge.gallery import Appearance
 from spoton_edge.ground_plane import GroundPlane, Site
 from spoton_edge.handoff import Link
 from spoton_edge.tracker import Tracker
+from spoton_edge.types import REFUSED
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ def build_ground(site: config.Site, pictures: Sequence[tuple[int, int] | None]) 
             log.warning("camera %s has no calibration: its people are tracked but have no place", verdict.camera)
             why: str | None = "not calibrated"
         elif verdict.grade == "refuse":
-            why = f"calibration refused: {'; '.join(verdict.reasons)}"
+            why = f"{REFUSED}: {'; '.join(verdict.reasons)}"
             log.error("camera %s: %s; its people are tracked but have no place", verdict.camera, why)
         else:
             why = None

@@ -6,9 +6,10 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from textwrap import shorten
 
 from spoton_edge.systemd import Systemd
-from spoton_edge.types import Status
+from spoton_edge.types import REFUSED, Status
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class Health:
 
 
 def summary(status: Status) -> str:
-    """Cameras up and down, batch rate and people, in one line."""
+    """Cameras up and down, batch rate, people and calibrations that cannot be used, in one line."""
     live = sum(camera.state == "live" for camera in status.cameras)
     down = Counter(camera.state for camera in status.cameras if camera.state != "live")
     names = [camera.name for camera in status.cameras if camera.state != "live"]
@@ -61,4 +62,9 @@ def summary(status: Status) -> str:
     if down:
         states = ", ".join(f"{count} {state}" for state, count in sorted(down.items()))
         cameras += f" ({states}: {', '.join(names[:4])}{', ...' if len(names) > 4 else ''})"
-    return f"{cameras}; {status.batch_rate_hz:.1f} batches/s; {status.people} people"
+    told = f"{cameras}; {status.batch_rate_hz:.1f} batches/s; {status.people} people"
+    refused = [camera for camera in status.cameras if (camera.unplaced or "").startswith(REFUSED)]
+    if refused:
+        more = f" (and {', '.join(camera.name for camera in refused[1:4])})" if len(refused) > 1 else ""
+        told += f"; {refused[0].name}{more}: {shorten(refused[0].unplaced or '', 120, placeholder=' ...')}"
+    return told

@@ -160,6 +160,9 @@ class Event:
     detail: str = ""  # camera events: the new state
 
 
+REFUSED = "calibration refused"  # how `CameraStatus.unplaced` begins where there is a calibration, but a wrong one
+
+
 @dataclass(frozen=True, slots=True)
 class CameraStatus:
     """A camera's health as it is published."""

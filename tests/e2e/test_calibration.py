@@ -7,11 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
 from spoton_edge.client import Site, Status, Subscriber, Tracks
 from tests.clip import write_site
 from tests.e2e.daemon import running
+from tests.test_systemd import Manager
 
 BAD = {
     "identity": {"homography": [[1, 0, 0], [0, 1, 0], [0, 0, 1]]},
@@ -29,8 +31,10 @@ REASONS = {
 
 
 def test_cameras_that_are_calibrated_wrongly_are_named_everywhere_and_the_others_give_places(
-    tmp_path: Path, clip: Path, detector: str
+    tmp_path: Path, clip: Path, detector: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    manager = Manager(tmp_path / "notify")
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
     path = write_site(tmp_path, clip, detector)
     site = yaml.safe_load(path.read_text())
     site["cameras"] += [
@@ -43,7 +47,9 @@ def test_cameras_that_are_calibrated_wrongly_are_named_everywhere_and_the_others
         seen: set[str] = set()
         said: dict[str, str | None] = {}
         floors: dict[str, bool] = {}
-        while not (placed >= {"W", "E"} and seen >= BAD.keys() and said and floors):
+        supervised: list[str] = []
+        while not (placed >= {"W", "E"} and seen >= BAD.keys() and said and floors and supervised):
+            supervised += [line for line in manager.heard() if line.startswith("STATUS=6 of 6 cameras live; ")]
             message = subscriber.receive(60.0)
             assert message is not None, daemon.log
             if isinstance(message, Status):
@@ -57,6 +63,7 @@ def test_cameras_that_are_calibrated_wrongly_are_named_everywhere_and_the_others
         told = subprocess.run(status, capture_output=True, text=True, timeout=60, check=True).stdout
         assert daemon.stop() == 0
         log = daemon.log
+    manager.socket.close()
     assert floors == {"W": True, "E": True, **dict.fromkeys(BAD, False)}
     assert (said["W"], said["E"]) == (None, None)
     for name, reason in REASONS.items():
@@ -65,6 +72,10 @@ def test_cameras_that_are_calibrated_wrongly_are_named_everywhere_and_the_others
         assert f"camera {name}: {said[name]}; its people are tracked but have no place" in log
         assert f"no places: {said[name]}" in told
     assert "W: live" in told
+    shown = (
+        "; identity (and mirrored, collinear, singular): calibration refused: is the identity: it calls pixels metres"
+    )
+    assert all(shown in line for line in supervised)
 
 
 def test_a_matrix_that_is_none_is_still_a_fault_of_the_file(tmp_path: Path) -> None:

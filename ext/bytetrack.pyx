@@ -9,7 +9,7 @@ from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_SIMPLE, PyBU
 from cpython.buffer cimport PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 import numpy as np
 
@@ -27,6 +27,7 @@ cdef extern from "bytetrack.h" nogil:
         double match_limit, second_match_limit, new_match_limit, duplicate_limit, pixel
     ctypedef struct bytetrack:
         int n_active
+        int64_t max_lost_frames
     ctypedef struct bytetrack_scratch:
         pass
     void bytetrack_init(bytetrack *camera, int64_t max_lost_frames)
@@ -367,6 +368,40 @@ cdef class MultiCameraTracker:
             raise ValueError(f"camera {camera} is not one of {self.count}")
         self.enter()
         bytetrack_forget(&self.cameras[camera])
+        self.busy = False
+
+    def reconfigure(self, frame_rates, **thresholds):
+        """Takes new numbers, and cameras in addition (they come last); tracks and ids stay as they are.
+
+        As at the making; a ValueError or MemoryError leaves the tracker as it was.
+        """
+        cdef bytetrack *cameras
+        cdef uint8_t *named
+        cdef int i, count
+        frame_rates = list(frame_rates)
+        count = len(frame_rates)
+        if not self.count <= count <= MOST_CAMERAS:
+            raise ValueError(f"frame_rates must name {self.count} to {MOST_CAMERAS} cameras, not {count}")
+        rules = _Rules(**thresholds)
+        limits = [rules.max_lost_frames(rate) for rate in frame_rates]
+        self.enter()
+        cameras = <bytetrack *>calloc(count, sizeof(bytetrack))
+        named = <uint8_t *>calloc(count, 1)
+        if not cameras or not named:
+            free(cameras)
+            free(named)
+            self.busy = False
+            raise MemoryError("no memory for the cameras")
+        memcpy(cameras, self.cameras, self.count * sizeof(bytetrack))  # their memory is elsewhere and moves along
+        for i in range(count):
+            if i < self.count:
+                cameras[i].max_lost_frames = limits[i]
+            else:
+                bytetrack_init(&cameras[i], limits[i])
+        free(self.cameras)
+        free(self.named)
+        self.cameras, self.named, self.count, self.rules = cameras, named, count, rules
+        self.every_camera = np.arange(count, dtype=np.int16)
         self.busy = False
 
     cdef int enter(self) except -1:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from spoton_edge import config, models
 from spoton_edge.association import Associator
-from spoton_edge.calibration.judge import judge_site
+from spoton_edge.calibration.judge import CameraVerdict, judge_site
 from spoton_edge.gallery import Appearance
 from spoton_edge.ground_plane import GroundPlane, Site
 from spoton_edge.handoff import Link
-from spoton_edge.tracker import Tracker
+from spoton_edge.tracker import Numbers, Tracker
 from spoton_edge.types import REFUSED
 
 log = logging.getLogger(__name__)
@@ -19,9 +19,13 @@ log = logging.getLogger(__name__)
 
 def build_tracker(site: config.Site, rates_hz: Sequence[float]) -> Tracker:
     """One tracker for all cameras; rates_hz: how many frames each gives in a second."""
+    return Tracker(rates_hz, **tracker_numbers(site))
+
+
+def tracker_numbers(site: config.Site) -> Numbers:
+    """The section `tracker`, as the stage has it."""
     numbers = site.tracker
-    return Tracker(
-        rates_hz,
+    return Numbers(
         high_score=numbers.high_score,
         low_score=numbers.low_score,
         new_score=numbers.new_score,
@@ -34,29 +38,39 @@ def build_tracker(site: config.Site, rates_hz: Sequence[float]) -> Tracker:
     )
 
 
-def build_ground(site: config.Site, pictures: Sequence[tuple[int, int] | None]) -> Site:
+def build_ground(
+    site: config.Site, pictures: Sequence[tuple[int, int] | None], told: Mapping[str, str | None] | None = None
+) -> Site:
     """Each camera's ground plane; none where it is not calibrated, or its calibration cannot be trusted.
 
-    pictures: width, height in px of what each camera sends, where they are known. A wrong place is worse than none: it
-    takes identities with it. So a refused camera is named, and runs without places beside the others.
+    pictures: width, height in px of what each camera sends, where they are known; told: `unplaced` of cameras that the
+    log has already, by name. A wrong place is worse than none: it takes identities with it. So a refused camera is
+    named, and runs without places beside the others.
     """
     known = {camera.name: size for camera, size in zip(site.cameras, pictures, strict=True) if size is not None}
     planes: list[GroundPlane | None] = []
     unplaced: list[str | None] = []
     for verdict in judge_site(site, known):
+        why = None
         if not verdict.calibrated:
-            log.warning("camera %s has no calibration: its people are tracked but have no place", verdict.camera)
-            why: str | None = "not calibrated"
+            why = "not calibrated"
         elif verdict.grade == "refuse":
             why = f"{REFUSED}: {'; '.join(verdict.reasons)}"
-            log.error("camera %s: %s; its people are tracked but have no place", verdict.camera, why)
-        else:
-            why = None
-            for reason in verdict.reasons:
-                log.warning("camera %s: calibration: %s", verdict.camera, reason)
         planes.append(verdict.plane if why is None else None)
         unplaced.append(why)
+        if told is None or told.get(verdict.camera, "") != why:
+            _log_verdict(verdict, why)
     return Site(planes, unplaced=unplaced)
+
+
+def _log_verdict(verdict: CameraVerdict, why: str | None) -> None:
+    if not verdict.calibrated:
+        log.warning("camera %s has no calibration: its people are tracked but have no place", verdict.camera)
+    elif why is not None:
+        log.error("camera %s: %s; its people are tracked but have no place", verdict.camera, why)
+    else:
+        for reason in verdict.reasons:
+            log.warning("camera %s: calibration: %s", verdict.camera, reason)
 
 
 def build_associator(

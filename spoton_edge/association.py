@@ -75,6 +75,17 @@ class Associator:
         self._next_id = next_id or count(first_id).__next__
         self._began_ns: int | None = None
 
+    def inherit(self, before: Associator) -> None:
+        """Take over everybody that another one knows, which is done with then; camera numbers mean the same cameras,
+        and the model of `appearance` is the same."""
+        self.site.inherit(before.site)
+        self._tracks, self._lost, self._book, self._life = before._tracks, before._lost, before._book, before._life
+        self._tracks.motion = Motion(self.handoff.max_speed_mps)
+        self._looks.inherit(before._looks)
+        self._twins.inherit(before._twins)
+        self._crops.budget_hits = before.budget_hits
+        self._next_id, self._began_ns = before._next_id, before._began_ns
+
     @property
     def budget_hits(self) -> int:
         """Steps in which more crops were wanted than the budget allows."""

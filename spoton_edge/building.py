@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from spoton_edge import config, keys
@@ -50,22 +49,20 @@ def build_capture(site: config.Site, *, fast: bool) -> Capture:
     )
 
 
+def build_encoder(site: config.Site, cameras: Sequence[str], run: str) -> Encoder:
+    """What writes messages; cameras: names by number; run: random, new at each start."""
+    return Encoder(site.site, site.box, run, cameras, encoding=site.publish.format, boxes=site.publish.boxes)
+
+
 def build_pipeline(
-    site: config.Site, capture: Capture, cache: Path, backends: Backends, next_id: Callable[[], int]
+    site: config.Site, run: str, capture: Capture, cache: Path, backends: Backends, next_id: Callable[[], int]
 ) -> Pipeline:
     """Everything after the batch. The capture must be open, because its frames' sizes and rates are needed; next_id:
     gives ids that were never given before."""
     formats = capture.formats()
     ground = build_ground(site, [frames.size for frames in formats])
     appearance = build_appearance(site, cache, backends)
-    encoder = Encoder(
-        site.site,
-        site.box,
-        secrets.token_hex(8),
-        [camera.name for camera in site.cameras],
-        encoding=site.publish.format,
-        boxes=site.publish.boxes,
-    )
+    encoder = build_encoder(site, [camera.name for camera in site.cameras], run)
     detector = build_detector(site, cache, backends)
     return Pipeline(
         detector=detector,

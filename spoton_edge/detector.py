@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from spoton_edge.decoding import decoder_of
@@ -9,7 +11,7 @@ from spoton_edge.engine import Engine, PictureFormat
 from spoton_edge.engine.host_input import picture_input
 from spoton_edge.errors import ModelError
 from spoton_edge.manifests import Manifest
-from spoton_edge.types import Detections, FrameBatch
+from spoton_edge.types import F4, U8, Detections, FrameBatch
 
 
 class Detector:
@@ -21,17 +23,22 @@ class Detector:
     def __init__(
         self, engine: Engine, manifest: Manifest, *, input_size: tuple[int, int], min_score: float, max_batch: int
     ) -> None:
-        """manifest: of a detector; input_size: width, height in network pixels; max_batch: most frames at once.
+        """manifest: of a detector; input_size: width, height in network pixels; max_batch: most frames in one call of
+        the engine, more are detected in several.
 
         Runs the engine once, so that a model that does not fit the input is a ModelError here and not at the first
         frame, and the engine's own preparations are done.
         """
         assert manifest.input is not None
+        self.max_batch = max_batch
+        self._manifest, self._input_size = manifest, input_size
+        self._outputs = [output.name for output in engine.outputs]
+        self._bad_rows = 0
         spec = manifest.input
         form = PictureFormat(spec.mean, spec.std, spec.colour, spec.fit == "letterbox", float(spec.pad))
         width, height = input_size
         try:
-            self._decoder = decoder_of(manifest, [output.name for output in engine.outputs], input_size, min_score)
+            self._decoder = decoder_of(manifest, self._outputs, input_size, min_score)
             self._input = picture_input(engine, input_size, form, max_batch)
             for size in range(1, max_batch + 1):
                 outputs = self._input.infer(size)
@@ -43,14 +50,27 @@ class Detector:
     @property
     def bad_rows(self) -> int:
         """Candidates dropped because the network's output was not finite."""
-        return self._decoder.bad_rows
+        return self._bad_rows + self._decoder.bad_rows
+
+    def retune(self, min_score: float) -> None:
+        """Give detections from another score on."""
+        self._bad_rows += self._decoder.bad_rows
+        self._decoder = decoder_of(self._manifest, self._outputs, self._input_size, min_score)
 
     def detect(self, batch: FrameBatch) -> Detections:
         """Find the people in every frame of the batch, best first within a frame."""
-        scales = self._input.letterbox(batch.images)
-        outputs = self._input.infer(len(batch))
-        boxes, scores = [], []
-        for number, (image, scale) in enumerate(zip(batch.images, scales, strict=True)):
+        boxes: list[F4] = []
+        scores: list[F4] = []
+        for start in range(0, len(batch), self.max_batch):
+            self._detect(batch.images[start : start + self.max_batch], boxes, scores)
+        offsets = np.cumsum([0, *map(len, scores)], dtype=np.int32)
+        return Detections(np.concatenate(boxes), np.concatenate(scores), offsets)
+
+    def _detect(self, images: Sequence[U8], boxes: list[F4], scores: list[F4]) -> None:
+        """One call of the engine; adds what is found in each picture."""
+        scales = self._input.letterbox(images)
+        outputs = self._input.infer(len(images))
+        for number, (image, scale) in enumerate(zip(images, scales, strict=True)):
             xyxy, score = self._decoder.decode(outputs, number)
             height, width = image.shape[:2]
             xyxy /= np.array(scale * 2, np.float32)
@@ -58,5 +78,3 @@ class Detector:
             solid = (xyxy[:, 2] > xyxy[:, 0]) & (xyxy[:, 3] > xyxy[:, 1])
             boxes.append(xyxy[solid])
             scores.append(score[solid])
-        offsets = np.cumsum([0, *map(len, scores)], dtype=np.int32)
-        return Detections(np.concatenate(boxes), np.concatenate(scores), offsets)

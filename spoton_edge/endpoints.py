@@ -58,6 +58,14 @@ def preview_endpoint(setting: bool | str, site: str) -> str | None:
     return f"ipc://{FOLDER}/{site}.preview" if setting else None
 
 
+def unbind(zmq_socket: zmq.Socket[bytes], endpoint: str) -> None:
+    """Ends what `bind` began, and the connections that came by it; libzmq would leave the file of an ipc endpoint."""
+    zmq_socket.unbind(endpoint)
+    path = ipc_path(endpoint)
+    if path is not None:
+        path.unlink(missing_ok=True)
+
+
 def ipc_path(endpoint: str) -> Path | None:
     """The file of an ipc endpoint; None for other transports and for abstract and wildcard names."""
     name = endpoint.removeprefix("ipc://")

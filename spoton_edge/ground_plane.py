@@ -158,6 +158,12 @@ class Site:
         self._bias = np.zeros((len(planes), 2))
         self.model = np.array(astuple(model or FootModel()))
 
+    def inherit(self, before: Site) -> None:
+        """Take over what was learned of the cameras that are calibrated as they were; numbers mean the same cameras."""
+        for camera in range(min(len(self.planes), len(before.planes))):
+            if np.array_equal(self.table[camera], before.table[camera]):
+                self._bias[camera] = before._bias[camera]
+
     def project(self, tracklets: Tracklets) -> Tracklets:
         """The tracklets with `ground_xy`, `ground_cov` and `foot` filled; NaN for a camera without a plane."""
         rows = len(tracklets)

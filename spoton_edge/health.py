@@ -23,7 +23,7 @@ class Health:
     def __init__(self, systemd: Systemd, stall_s: float, *, clock: Callable[[], float] = time.monotonic) -> None:
         """stall_s: how long a live camera may be silent."""
         self._systemd = systemd
-        self._stall_s = stall_s
+        self.stall_s = stall_s
         self._clock = clock
         self._began_s = self._sent_s = clock()
         self._sent = 0
@@ -34,14 +34,14 @@ class Health:
         now = self._clock()
         if sent != self._sent:
             self._sent, self._sent_s = sent, now
-        if now - self._sent_s < self._stall_s or "live" not in states.values():
+        if now - self._sent_s < self.stall_s or "live" not in states.values():
             self._systemd.feed()
         if not self.ready:
             self._await_cameras(states, now)
 
     def _await_cameras(self, states: Mapping[str, str], now: float) -> None:
         waiting = [name for name, state in states.items() if state == "connecting"]
-        if waiting and now - self._began_s < self._stall_s + ANSWER_S:
+        if waiting and now - self._began_s < self.stall_s + ANSWER_S:
             return
         if waiting:
             log.warning("no answer yet from %s; started without", ", ".join(waiting))

@@ -20,6 +20,10 @@ class Looks:
         self._free = list(range(people))[::-1]
         self._refresh_ns = int(refresh_s * 1e9)
 
+    def inherit(self, before: Looks) -> None:
+        """Take over everybody's gallery and what was learned of cosines, from one for as many people."""
+        self._gallery, self._evidence, self._free = before._gallery, before._evidence, before._free
+
     @property
     def telling(self) -> bool:
         """Whether crops are embedded, and by a model that tells people apart."""

@@ -35,3 +35,23 @@ class StageTimer:
                 p50, p95 = np.percentile(times[:count], (50, 95)) / 1e6
                 summary[stage] = StageTime(float(p50), float(p95))
         return summary
+
+
+class RateMeter:
+    """Batches a second over the last few seconds."""
+
+    def __init__(self, window_s: float = 5.0) -> None:
+        self._window_s = window_s
+        self._times: list[float] = []
+
+    def count(self) -> None:
+        """One batch is done."""
+        self._times.append(time.monotonic())
+
+    def hz(self) -> float:
+        """0 where fewer than two batches lie in the window."""
+        horizon = time.monotonic() - self._window_s
+        self._times = [moment for moment in self._times if moment >= horizon]
+        if len(self._times) < 2:
+            return 0.0
+        return (len(self._times) - 1) / max(self._times[-1] - self._times[0], 1e-9)

@@ -12,16 +12,11 @@ from spoton_edge import config
 from spoton_edge.detector import Detector
 from spoton_edge.engine.backends import Backends
 from spoton_edge.errors import SpotOnError
-from spoton_edge.networks import build_detector, detector_need
+from spoton_edge.networks import Need, build_detector, detector_need
 
 log = logging.getLogger(__name__)
 
-KEYS = ("model", "input", "min_score")  # of the section `detector`: what makes another detector
-
-
-def asks_for_another(before: config.Site, after: config.Site) -> bool:
-    """Whether the detector of one site cannot serve the other."""
-    return any(getattr(before.detector, key) != getattr(after.detector, key) for key in KEYS)
+KEYS = ("model", "input")  # of the section `detector`: what makes another detector
 
 
 @dataclass(slots=True)
@@ -42,9 +37,11 @@ class NetworkSwap:
         self._asked: _Preparation | None = None
 
     def ask(self, site: config.Site) -> None:
-        """Start preparing the detector of `site`; what was asked for before is forgotten. Raises ModelError at once
-        where its model is not to be had."""
-        need = detector_need(site, self._cache)
+        """Start preparing the detector of `site`, unless it is the one that is being prepared; another that was asked
+        for before is forgotten. Raises ModelError at once where its model is not to be had."""
+        need = self.need(site)
+        if self._asked is not None and self.need(self._asked.site) == need:
+            return
         self.close()
         asked = self._asked = _Preparation(site, Future(), threading.Event())
 
@@ -57,6 +54,10 @@ class NetworkSwap:
                 asked.done.set_result(None)
 
         threading.Thread(target=prepare, name="network-swap", daemon=True).start()
+
+    def need(self, site: config.Site) -> Need:
+        """The network that a site's detector is. Raises ModelError where it is not to be had."""
+        return detector_need(site, self._cache)
 
     def take(self) -> tuple[config.Site, Detector] | None:
         """The new detector and the site that asked for it, once it is ready and has run; None before, and where it

@@ -66,7 +66,7 @@ def build_detector(site: config.Site, cache: Path, backends: Backends) -> Detect
         need.manifest,
         input_size=site.detector.input,
         min_score=site.detector.min_score,
-        max_batch=len(site.cameras),
+        max_batch=need.work.largest,
     )
 
 

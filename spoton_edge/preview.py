@@ -20,7 +20,6 @@ import zmq
 
 from spoton_edge.door import Door, Limits, caller
 from spoton_edge.endpoints import bind as bind_endpoint
-from spoton_edge.endpoints import ipc_path
 from spoton_edge.keys import Judge, Keys
 from spoton_edge.types import U8, FrameBatch
 from spoton_edge.wire import Encoder, topic
@@ -62,8 +61,7 @@ class Preview:
             self._door = Door(self._xpub, Limits())
             self._xpub.setsockopt(zmq.SNDHWM, HIGH_WATER)
             self._xpub.setsockopt(zmq.XPUB_VERBOSER, 1)  # every subscription is told, not only the first
-            if ipc_path(endpoint) is None:
-                self._judge.guard(self._xpub)
+            self._judge.guard(self._xpub, endpoint)
             self.endpoint = bind_endpoint(self._xpub, endpoint, "publish.preview")
             self._door.opened(self.endpoint)
         except BaseException:
@@ -97,6 +95,12 @@ class Preview:
                 taken = True
         if taken:
             self._ring()
+
+    def know(self, encoder: Encoder, cameras: Sequence[str]) -> None:
+        """Takes other names by number; those known so far stay as they are. Between two batches."""
+        self._due_ns += [0] * (len(cameras) - len(self._due_ns))
+        self._topics = [topic(encoder.site_name, f"preview/{name}") for name in cameras]
+        self._encoder = encoder
 
     def admit(self, keys: Keys) -> None:
         """Takes a new list of subscribers; those no longer on it lose their connections."""

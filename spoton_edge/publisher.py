@@ -15,6 +15,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -22,6 +23,8 @@ import zmq
 
 from spoton_edge.door import Door, Limits, caller
 from spoton_edge.endpoints import bind as bind_endpoint
+from spoton_edge.endpoints import unbind as unbind_endpoint
+from spoton_edge.errors import PublishError
 from spoton_edge.keys import Judge, Keys
 from spoton_edge.types import Delivery
 from spoton_edge.wire import Encoder, Message, topic
@@ -32,6 +35,7 @@ SEND_BUFFER_BYTES = 1 << 19  # the kernel's, for one subscriber: left to itself 
 LONGEST_WAIT_MS = 100
 SWEEP_S = 0.02
 SWEPT = 32  # connections looked at in one sweep, so that none delays a message: even of 256 each has its turn in 0.8 s
+REBIND_S = 5.0
 REQUEST_BYTES = 65536  # a reply costs one request, and one more for each so many bytes
 
 
@@ -40,6 +44,12 @@ class _Outgoing(NamedTuple):
     topic: bytes
     seq: int
     payload: bytes
+
+
+class _Rebinding(NamedTuple):
+    bind: list[str]
+    snapshot: list[str]
+    done: Future[None]
 
 
 class Publisher:
@@ -84,9 +94,10 @@ class Publisher:
             self._router = self._context.socket(zmq.ROUTER)
             self._router_door = Door(self._router, self._limits)
             self._router.setsockopt(zmq.SNDHWM, 4)
-            self.endpoints = self._bind(self._xpub, self._xpub_door, bind, "publish.bind")
-            bound = self._bind(self._router, self._router_door, [snapshot] if snapshot else [], "publish.snapshot")
-            self.snapshot_endpoint = bound[0] if bound else None
+            self._bound = (
+                self._bind(self._xpub, self._xpub_door, bind, "publish.bind"),
+                self._bind(self._router, self._router_door, [snapshot] if snapshot else [], "publish.snapshot"),
+            )  # the real endpoints by those given, of messages and of snapshots
         except BaseException:
             self._context.destroy(linger=0)
             raise
@@ -99,11 +110,22 @@ class Publisher:
         self._late = self._overflowed = self._snapshots = 0
         self._admitting: Keys | None = None  # a list that the thread has yet to take
         self.tracks_sent = 0  # messages of that kind that the thread has handed to the socket
+        self._rebinding: _Rebinding | None = None  # endpoints that the thread has yet to take
         self._stopping = False
         self._failure: BaseException | None = None
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
         self._thread.start()
+
+    @property
+    def endpoints(self) -> list[str]:
+        """Where messages can be had; a port 0 or * is the one that was chosen."""
+        return list(self._bound[0].values())
+
+    @property
+    def snapshot_endpoint(self) -> str | None:
+        """Where snapshots can be had."""
+        return next(iter(self._bound[1].values()), None)
 
     def publish(self, message: Message) -> int:
         """Queues a message and returns the sequence number it got. Never blocks.
@@ -132,6 +154,21 @@ class Publisher:
             self._admitting = keys
             os.eventfd_write(self._wake, 1)
 
+    def rebind(self, bind: Sequence[str], snapshot: str | None) -> None:
+        """Listen on other endpoints; connections to those that stay go on, the others end. Waits until it is done.
+
+        Raises:
+            PublishError: one cannot be bound; everything is as it was then.
+            RuntimeError: the publisher is closed, or its thread failed.
+        """
+        asked = _Rebinding(list(bind), [snapshot] if snapshot else [], Future())
+        with self._lock:
+            if self._stopping or self._failure is not None:
+                raise RuntimeError("the publisher has stopped") from self._failure
+            self._rebinding = asked
+            os.eventfd_write(self._wake, 1)
+        asked.done.result(timeout=REBIND_S)
+
     def delivery(self) -> Delivery:
         """How it fares, as of a moment ago; `sent` as of now."""
         with self._lock:
@@ -153,15 +190,46 @@ class Publisher:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _bind(self, zmq_socket: zmq.Socket[bytes], door: Door, endpoints: Sequence[str], key: str) -> list[str]:
-        real = dict.fromkeys(endpoints, "")
-        # An endpoint keeps the options that the socket had when it was bound: first those without encryption.
-        for endpoint in sorted(endpoints, key=lambda name: name.startswith("tcp://")):
-            if endpoint.startswith("tcp://"):
-                self._judge.guard(zmq_socket)
-            real[endpoint] = bind_endpoint(zmq_socket, endpoint, key)
-            door.opened(real[endpoint])
-        return list(real.values())
+    def _bind(self, zmq_socket: zmq.Socket[bytes], door: Door, endpoints: Sequence[str], key: str) -> dict[str, str]:
+        """The real endpoints by those given. Raises PublishError, with none of them bound."""
+        real: dict[str, str] = {}
+        try:
+            for endpoint in dict.fromkeys(endpoints):
+                self._judge.guard(zmq_socket, endpoint)  # an endpoint keeps the options of when it was bound
+                real[endpoint] = bind_endpoint(zmq_socket, endpoint, key)
+        except PublishError:
+            for bound in real.values():
+                unbind_endpoint(zmq_socket, bound)
+            raise
+        for bound in real.values():
+            door.opened(bound)
+        return real
+
+    def _rebind(self) -> None:
+        """Take the endpoints that were asked for: first those that are new, which can fail."""
+        with self._lock:
+            asked, self._rebinding = self._rebinding, None
+        if asked is None:
+            return
+        wanted = (
+            (self._xpub, self._xpub_door, self._bound[0], asked.bind, "publish.bind"),
+            (self._router, self._router_door, self._bound[1], asked.snapshot, "publish.snapshot"),
+        )
+        fresh: list[dict[str, str]] = []
+        try:
+            for zmq_socket, door, bound, given, key in wanted:
+                fresh.append(self._bind(zmq_socket, door, [name for name in given if name not in bound], key))
+        except PublishError as error:
+            for (zmq_socket, *_), new in zip(wanted, fresh, strict=False):
+                for endpoint in new.values():
+                    unbind_endpoint(zmq_socket, endpoint)
+            asked.done.set_exception(error)
+            return
+        for (zmq_socket, _, bound, given, _), new in zip(wanted, fresh, strict=True):
+            for name in [name for name in bound if name not in given]:
+                unbind_endpoint(zmq_socket, bound.pop(name))
+            bound |= new
+        asked.done.set_result(None)
 
     def _run(self) -> None:
         try:
@@ -193,6 +261,7 @@ class Publisher:
                 os.eventfd_read(self._wake)
                 self._send_queued()
                 self._take_list()
+                self._rebind()
             if self._judge.socket in ready:
                 self._judge.answer()
             if self._xpub_door.monitor in ready:

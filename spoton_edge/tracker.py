@@ -7,11 +7,26 @@ that is not in the batch stands still: frames are counted, as in the paper, not 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypedDict, Unpack
 
 import numpy as np
 
 from spoton_edge._ext.bytetrack import BatchTracks, MultiCameraTracker
 from spoton_edge.types import Detections, FrameBatch, Tracklets
+
+
+class Numbers(TypedDict, total=False):
+    """What may be said about how a `Tracker` matches."""
+
+    high_score: float
+    low_score: float
+    new_score: float
+    match_limit: float
+    second_match_limit: float
+    new_match_limit: float
+    duplicate_limit: float
+    buffer_s: float
+    pascal_iou: bool
 
 
 class Tracker:
@@ -21,38 +36,12 @@ class Tracker:
     `match_limit`; those above `low_score` then keep a track alive at 1 - IoU below `second_match_limit`; one of at
     least `new_score` starts a track, which is shown once a second detection confirms it within `new_match_limit`. A
     lost track is kept for `buffer_s` seconds at the camera's frame rate. A lost and a tracked one nearer than
-    `duplicate_limit` are one. `pascal_iou` counts a box from x1 to x2 as x2 - x1 + 1 wide, as published. Raises
-    ValueError for a number that makes no sense.
+    `duplicate_limit` are one. `pascal_iou` counts a box from x1 to x2 as x2 - x1 + 1 wide, as published. What is not
+    given is as published. Raises ValueError for a number that makes no sense.
     """
 
-    def __init__(
-        self,
-        frame_rates: Sequence[float],
-        *,
-        high_score: float = 0.5,
-        low_score: float = 0.1,
-        new_score: float = 0.6,
-        match_limit: float = 0.8,
-        second_match_limit: float = 0.5,
-        new_match_limit: float = 0.7,
-        duplicate_limit: float = 0.15,
-        buffer_s: float = 1.0,
-        pascal_iou: bool = True,
-        threads: int = 1,
-    ) -> None:
-        self._cameras = MultiCameraTracker(
-            frame_rates,
-            high_score=high_score,
-            low_score=low_score,
-            new_score=new_score,
-            match_limit=match_limit,
-            second_match_limit=second_match_limit,
-            new_match_limit=new_match_limit,
-            duplicate_limit=duplicate_limit,
-            buffer_s=buffer_s,
-            pascal_iou=pascal_iou,
-            threads=threads,
-        )
+    def __init__(self, frame_rates: Sequence[float], *, threads: int = 1, **numbers: Unpack[Numbers]) -> None:
+        self._cameras = MultiCameraTracker(frame_rates, threads=threads, **numbers)
 
     def update(self, batch: FrameBatch, detections: Detections) -> Tracklets:
         """The people seen in this batch, state VISIBLE; `ground` and `embedding` are left empty.
@@ -64,6 +53,11 @@ class Tracker:
     def predict(self, batch: FrameBatch) -> Tracklets:
         """Where the people last seen are expected in this batch, which no detector looked at; state COASTING."""
         return _tracklets(batch, self._cameras.predict(batch.camera))
+
+    def reconfigure(self, frame_rates: Sequence[float], **numbers: Unpack[Numbers]) -> None:
+        """Takes new numbers, and cameras in addition, which come last; tracks and ids stay. Raises as at the making,
+        and is then as it was."""
+        self._cameras.reconfigure(frame_rates, **numbers)
 
     def forget(self, camera: int) -> None:
         """Starts a camera anew, as when it was replaced or moved; its ids go on counting."""

@@ -19,6 +19,10 @@ class Twins:
         self._nats: dict[tuple[int, int], float] = {}  # by uids, the older first
         self._crowded: frozenset[int] = frozenset()
 
+    def inherit(self, before: Twins) -> None:
+        """Take over the evidence so far."""
+        self._nats, self._crowded = before._nats, before._crowded
+
     def watch(self, table: TrackTable, seen: Tracklets, match: I4, weight: float) -> list[tuple[int, int]]:
         """Take in a step; the pairs of rows that are one person, each row once."""
         policy, uid = self._policy, table.record["uid"]

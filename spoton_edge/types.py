@@ -174,6 +174,8 @@ class CameraStatus:
     dropped: int
     bad_frames: int
     skew_ms: float | None = None  # its clock's gain on the others' since it was connected
+    reconnects: int = 0  # times that it came back
+    age_s: float | None = None  # since its last frame arrived
     unplaced: str | None = None  # why its people have no place on the ground; None: they have
 
 

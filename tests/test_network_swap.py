@@ -13,7 +13,7 @@ import pytest
 
 from spoton_edge import config
 from spoton_edge.engine.backends import Backends
-from spoton_edge.errors import EngineError, ExitCode, ModelError
+from spoton_edge.errors import ConfigError, EngineError, ExitCode, ModelError
 from spoton_edge.service import Service
 from tests.footage import write_clip
 
@@ -102,7 +102,10 @@ def test_the_old_network_serves_while_the_new_one_is_prepared_and_stays_where_th
 def test_a_model_that_is_not_there_is_refused_at_once(service: Service, write_site: Callable[..., Path]) -> None:
     old = service.pipeline.detector
     write_site(model=Path("absent.onnx"))
-    with pytest.raises(ModelError, match=r"absent\.onnx"):
+    with pytest.raises(ConfigError, match=r"absent\.onnx"):
+        service.reload()
+    write_site(model=Path("osnet-x0.25"))  # whose file is not in the cache, and which is no detector
+    with pytest.raises(ModelError, match=r"osnet"):
         service.reload()
     assert service.pipeline.detector is old
 

@@ -73,3 +73,33 @@ def test_an_empty_batch_gives_no_tracklets() -> None:
 def test_detections_that_do_not_fit_the_batch_are_refused() -> None:
     with pytest.raises(ValueError, match="offsets has 2 entries; 2 cameras need 3"):
         Tracker([30.0, 30.0]).update(batch_of([0, 1]), people_at([10]))
+
+
+def test_cameras_in_addition_and_other_numbers_leave_tracks_and_ids_as_they_are() -> None:
+    box = np.array([[10, 10, 50, 110]], np.float32)
+
+    def seen(*scores: float) -> Detections:
+        offsets = np.arange(len(scores) + 1, dtype=np.int32)
+        return Detections(np.repeat(box, len(scores), axis=0), np.array(scores, np.float32), offsets)
+
+    def frames(*cameras: int) -> FrameBatch:
+        zero = np.zeros(len(cameras), np.int64)
+        return FrameBatch(np.array(cameras, np.int16), zero, zero, [])
+
+    tracker = Tracker([30.0, 30.0])
+    for _ in range(3):
+        before = tracker.update(frames(0, 1), seen(0.9, 0.9))
+    assert before.track_id.tolist() == [1, 1]
+    with pytest.raises(ValueError, match="must name 2 to"):
+        tracker.reconfigure([30.0])
+    with pytest.raises(ValueError, match="low_score"):
+        tracker.reconfigure([30.0] * 3, low_score=0.9, high_score=0.1)
+    tracker.reconfigure([30.0] * 3, new_score=0.95, buffer_s=0.1)
+    after = tracker.update(frames(0, 1, 2), seen(0.9, 0.9, 0.9))
+    assert after.camera.tolist() == [0, 1]  # 0.9 starts nobody any more
+    assert after.track_id.tolist() == [1, 1]
+    for _ in range(5):  # longer than 0.1 s at 30 Hz
+        assert len(tracker.update(frames(0), seen(0.0))) == 0
+    tracker.reconfigure([30.0] * 3)
+    again = [tracker.update(frames(0, 1), seen(0.9, 0.9)) for _ in range(2)][1]
+    assert again.track_id.tolist() == [2, 1]  # the first was lost for too long, the second only stood still

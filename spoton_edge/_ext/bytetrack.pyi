@@ -64,4 +64,18 @@ class MultiCameraTracker:
     ) -> None: ...
     def update(self, detections: SupportsDetections, camera: I2 | None = None) -> BatchTracks: ...
     def predict(self, camera: I2 | None = None) -> BatchTracks: ...
+    def reconfigure(
+        self,
+        frame_rates: Iterable[float],
+        *,
+        high_score: float = 0.5,
+        low_score: float = 0.1,
+        new_score: float = 0.6,
+        match_limit: float = 0.8,
+        second_match_limit: float = 0.5,
+        new_match_limit: float = 0.7,
+        duplicate_limit: float = 0.15,
+        buffer_s: float = 1.0,
+        pascal_iou: bool = True,
+    ) -> None: ...
     def forget(self, camera: int) -> None: ...

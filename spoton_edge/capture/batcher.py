@@ -17,14 +17,14 @@ _FPS_SPAN_NS = 2_000_000_000
 class _Box:
     """One camera's place for its newest frame, and what is known of its rhythm."""
 
-    def __init__(self, camera: int) -> None:
+    def __init__(self, camera: int, frames: int = 0, dropped: int = 0) -> None:
         self.camera = camera
         self.image: U8 | None = None
         self.captured_ns = 0
         self.frame_id = -1
         self.arrived_ns = 0
-        self.frames = 0
-        self.dropped = 0
+        self.frames = frames
+        self.dropped = dropped
         self.open = False  # whether a frame is to be expected
         self.ended = False
         self.served = 0  # number of the batch that took the last frame
@@ -75,6 +75,32 @@ class Batcher:
             self._boxes[camera].open = False
             self._boxes[camera].ended = True
             self._changed.notify_all()
+
+    def grow(self, cameras: int) -> None:
+        """Make places for so many cameras; new ones come last, and have ended until they are renewed."""
+        with self._changed:
+            for camera in range(len(self._boxes), cameras):
+                self._boxes.append(_Box(camera))
+                self._boxes[camera].ended = True
+
+    def renew(self, camera: int) -> None:
+        """Another source comes to this camera's place; frames go on counting."""
+        with self._changed:
+            old = self._boxes[camera]
+            self._boxes[camera] = _Box(camera, old.frames, old.dropped)
+
+    def drop(self, camera: int) -> None:
+        """The camera is gone, and so is a frame that waits."""
+        with self._changed:
+            self._boxes[camera].image = None
+            self._boxes[camera].open = False
+            self._boxes[camera].ended = True
+            self._changed.notify_all()
+
+    def allow(self, window_ns: int) -> None:
+        """Join what lies within another window from now on."""
+        with self._changed:
+            self._window_ns = window_ns
 
     @property
     def finished(self) -> bool:
@@ -178,6 +204,12 @@ class Batcher:
             taken(int(batch.captured_ns.max()))
         self._changed.notify_all()
         return batch
+
+    def age_s(self, camera: int) -> float | None:
+        """How long ago the last frame arrived; None: none has since the source was opened."""
+        with self._changed:
+            box = self._boxes[camera]
+            return (time.monotonic_ns() - box.arrived_ns) / 1e9 if box.arrived_ns else None
 
     def counts(self, camera: int) -> tuple[int, int, float]:
         """(frames decoded, frames dropped, frames/s over the last two seconds)."""

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from spoton_edge.capture.batcher import Batcher
+from spoton_edge.capture.change import Change, groups
 from spoton_edge.capture.reader import Camera, Pace, Reader, event_queue
 from spoton_edge.capture.source import Kind, Source
 from spoton_edge.capture.stamps import RecordedClock
 from spoton_edge.capture.video import cuda_problem
-from spoton_edge.errors import CameraError, SpotOnError
+from spoton_edge.errors import CameraError, SpotOnError, UsageError
 from spoton_edge.types import CameraStatus, Event, FrameBatch
 
 _log = logging.getLogger("spoton_edge.capture")
@@ -58,35 +59,31 @@ class Capture:
         if self._fast and live:
             raise CameraError(f"camera {live[0]}: a live source has a pace of its own; run it in real time")
         self._events = event_queue()
+        self._stall_s = stall_s
         self._cameras = [Camera(index, source, self._events) for index, source in enumerate(sources)]
         self._batcher = Batcher(len(sources), round(sync_window_ms * 1e6), lossless=self._fast)
         self._clock = RecordedClock()
         self._opened = False
         self._newest: tuple[int, int] | None = None  # stamp, monotonic time at which it was taken
-        cuda = self._cuda(sources)
-        groups: dict[object, list[Camera]] = {}
-        for camera in self._cameras:
-            source = camera.source
-            # Devices cannot be opened twice; a file read for two clocks at once would lock the two in fast pace.
-            shared = (source.url, source.decode, source.transport, source.rate_hz, source.clock_offset_ms)
-            groups.setdefault(shared, []).append(camera)
-        self._readers = [
-            Reader(
-                group, self._batcher, Pace(stall_s, self._fast, self._clock, cuda and _may_use_cuda(group[0].source))
-            )
-            for group in groups.values()
-        ]
+        self._cuda_works: bool | None = None  # None: nobody has asked yet
+        self._readers = [self._reader(group, self._clock) for group in groups(self._cameras).values()]
+        self._leaving: list[Reader] = []
 
-    @staticmethod
-    def _cuda(sources: Sequence[Source]) -> bool:
+    def _reader(self, cameras: list[Camera], clock: RecordedClock) -> Reader:
+        cuda = self._may_use_cuda(cameras[0].source)
+        return Reader(cameras, self._batcher, Pace(self._stall_s, self._fast, clock, cuda))
+
+    def _may_use_cuda(self, source: Source) -> bool:
         """Whether to decode on the GPU; says once why not where it was asked for."""
-        asked = [source.name for source in sources if source.decode == "cuda"]
-        if not any(_may_use_cuda(source) for source in sources):
+        if source.decode == "cpu" or source.kind not in (Kind.STREAM, Kind.FILE):
             return False
-        problem = cuda_problem()
-        if problem and asked:
-            _log.warning("camera %s: decode: cuda is not possible here (%s); decoding on the CPU", asked[0], problem)
-        return problem is None
+        if self._cuda_works is None:
+            self._cuda_works = cuda_problem() is None
+        if not self._cuda_works and source.decode == "cuda":
+            _log.warning(
+                "camera %s: decode: cuda is not possible here (%s); decoding on the CPU", source.name, cuda_problem()
+            )
+        return self._cuda_works
 
     def open(self) -> None:
         """Open the recordings, so that what is wrong with them is known before anything runs.
@@ -155,6 +152,44 @@ class Capture:
         stamp, taken_ns = self._newest
         return stamp + now - taken_ns
 
+    def plan(self, sources: Sequence[Source], numbers: Sequence[int], stall_s: float) -> Change:
+        """What it takes to read these sources instead, each for the camera of a number: a number stands for a name for
+        ever, and new ones come last. Opens recordings and changes nothing; see `apply`. Not for two threads at once.
+
+        Raises:
+            CameraError: a recording is missing or holds no video, or a crop is not inside its picture.
+            UsageError: in fast pace, where every frame is used once, cameras stay as they are.
+        """
+        if self._fast and [camera.source for camera in self._cameras] != list(sources):
+            raise UsageError("a run with --fast keeps its cameras; start it anew")
+        return Change(
+            kept=self._cameras,
+            readers=[reader for reader in self._readers if not reader.over],
+            wanted=[Camera(number, source, self._events) for number, source in zip(numbers, sources, strict=True)],
+            new_reader=lambda cameras, clock: self._reader(cameras, clock),
+            stall_s=stall_s,
+        )
+
+    def apply(self, change: Change, sync_window_ms: float) -> None:
+        """Read as planned from now on. Between two batches, by the thread that takes them; cannot fail."""
+        before = {camera.index: camera for camera in self._cameras}
+        for reader in self._readers:
+            reader.serve(change.served_by(reader), change.stall_s)
+        self._leaving = [reader for reader in (*self._leaving, *self._readers) if not reader.over]
+        self._batcher.allow(round(sync_window_ms * 1e6))
+        self._batcher.grow(1 + max(camera.index for camera in change.cameras))
+        for camera in change.cameras:
+            if before.pop(camera.index, None) is not camera:
+                self._batcher.renew(camera.index)
+        for number in before:
+            self._batcher.drop(number)
+        self._cameras, self._stall_s = change.cameras, change.stall_s
+        self._readers = change.readers
+        self._leaving = [reader for reader in self._leaving if reader not in self._readers]
+        change.clock.anchor_ns = time.monotonic_ns()
+        for reader in change.fresh:
+            reader.start()
+
     def formats(self) -> list[Format]:
         """What is known of every camera's frames, in the order of the config; of recordings all, once started."""
         return [Format(camera.size, camera.rate_hz, camera.announced) for camera in self._cameras]
@@ -179,6 +214,8 @@ class Capture:
                     dropped=dropped,
                     bad_frames=camera.bad_frames,
                     skew_ms=None if own is None else own - agreed,
+                    reconnects=max(camera.connections - 1, 0),
+                    age_s=self._batcher.age_s(camera.index),
                 )
             )
         self._name_wrong_clocks()
@@ -192,13 +229,12 @@ class Capture:
     def _name_wrong_clocks(self) -> None:
         """One line, once, for a camera whose clock runs at another rate than the others'."""
         rates = {
-            camera.index: rate
+            camera: rate
             for camera in self._cameras
             if camera.live_times is not None and (rate := camera.live_times.rate_error) is not None
         }
         agreed = _agreed(list(rates.values()))
-        for index, rate in rates.items():
-            camera = self._cameras[index]
+        for camera, rate in rates.items():
             wrong = rate - agreed
             if abs(wrong) > _WRONG_RATE and not camera.clock_named:
                 camera.clock_named = True
@@ -220,10 +256,11 @@ class Capture:
     def stop(self) -> None:
         """End all readers within a second; `take` returns None from now on."""
         self._batcher.close()
-        for reader in self._readers:
+        readers = [*self._readers, *self._leaving]
+        for reader in readers:
             reader.stop()
         give_up = time.monotonic() + STOP_S
-        for reader in self._readers:
+        for reader in readers:
             if reader.ident is None:
                 continue
             reader.join(max(0.0, give_up - time.monotonic()))
@@ -242,7 +279,3 @@ def _agreed(errors: list[float]) -> float:
     """What most clocks say, this box's own (0) among them: with two cameras it decides which of them is wrong."""
     box = [0.0] * (1 + len(errors) % 2)
     return statistics.median(box + errors)
-
-
-def _may_use_cuda(source: Source) -> bool:
-    return source.decode != "cpu" and source.kind in (Kind.STREAM, Kind.FILE)

@@ -7,7 +7,7 @@ import random
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from spoton_edge.capture.batcher import Batcher
 from spoton_edge.capture.cut import Cutter, MisfitError
@@ -41,15 +41,23 @@ class Camera:
         self.live_times: LiveTimes | None = None
         self.cutter = Cutter(source)
         self.misfit: tuple[int, int] | None = None  # the picture size that was refused
+        self.connections = 0  # how often it came to be live
         self.clock_named = False
         self.by_sender: bool | None = None  # whose clock its stamps follow, as last logged
         self._events = events
+
+    def succeed(self, before: Camera) -> None:
+        """Take the place of what was the same camera with another cut or calibration: its connection stands."""
+        self.state, self.bad_frames, self.connections = before.state, before.bad_frames, before.connections
+        self.rate_hz, self.announced, self.live_times = before.rate_hz, before.announced, before.live_times
+        self.by_sender = before.by_sender
 
     def become(self, state: str, why: str = "") -> None:
         """Change the state: one line in the log and one event for each change, none for a repetition."""
         if state == self.state:
             return
         self.state = state
+        self.connections += state == "live"
         level = logging.INFO if state == "live" or (state == "ended" and not why) else logging.WARNING
         _log.log(
             level,
@@ -111,6 +119,8 @@ class Reader(threading.Thread):
         self._batcher = batcher
         self._pace = pace
         self._video: Video | None = None
+        self._handing_on = threading.Lock()  # held while the cameras change, and while a frame or state is handed on
+        self.picture: tuple[int, int] | None = None  # size of the source's pictures, px
         self._stop_asked = threading.Event()
         self._wake = threading.Event()
         self._backoff_s = RETRY_S
@@ -133,6 +143,28 @@ class Reader(threading.Thread):
             video.close()
             raise
         self._video = video
+        self.picture = video.size
+
+    @property
+    def cameras(self) -> list[Camera]:
+        """Whom it reads for."""
+        return self._cameras
+
+    @property
+    def over(self) -> bool:
+        """Whether it has been started, and has come to its end."""
+        return self.ident is not None and not self.is_alive()
+
+    def serve(self, cameras: list[Camera], stall_s: float) -> None:
+        """Read for these cameras from now on, all of this source; once this returns, no other gets a frame. With none
+        the thread ends by itself. stall_s: as of `Pace`, in full from the next connection on."""
+        with self._handing_on:
+            self._cameras = cameras
+        self._pace = replace(self._pace, stall_s=stall_s)
+        if cameras:
+            self.source = cameras[0].source
+        else:
+            self.stop()
 
     def stop(self) -> None:
         """Ask the thread to end; one that was not started closes what it has open."""
@@ -179,7 +211,7 @@ class Reader(threading.Thread):
                 self._down("ended", str(error))
                 return None
             # Silence is told apart from absence: the connection stood. Attempts that fail in silence change nothing.
-            was_up = self._cameras[0].state in ("live", "stalled")
+            was_up = any(camera.state in ("live", "stalled") for camera in self._cameras[:1])
             self._down("stalled" if was_up and isinstance(error, SilentError) else "offline", str(error))
         except Exception as error:  # one camera's fault must not silence it for good, nor touch the others
             _log.error("camera %s: %s in its reader", self.source.name, type(error).__name__, exc_info=True)
@@ -193,12 +225,13 @@ class Reader(threading.Thread):
         if self._stop_asked.is_set():
             return
         why = why.removeprefix(f"camera {self.source.name}: ")
-        for camera in self._cameras:
-            camera.become(state, why)
-            if state == "ended":
-                self._batcher.end(camera.index)
-            else:
-                self._batcher.shut(camera.index)
+        with self._handing_on:
+            for camera in self._cameras:
+                camera.become(state, why)
+                if state == "ended":
+                    self._batcher.end(camera.index)
+                else:
+                    self._batcher.shut(camera.index)
 
     def _read(self, video: Video) -> None:
         """Hand on the pictures of an open source until it ends.
@@ -225,15 +258,14 @@ class Reader(threading.Thread):
             at = times.next(picture.time_ns)
             if self._pace.lossless:
                 frames = self._frames(video, picture, clock.anchor_ns + at)
-                if not self._batcher.put_all(frames):
+                if not self._batcher.put_all([(camera.index, image, stamp) for camera, image, stamp in frames]):
                     return
                 continue
             wait_ns = clock.anchor_ns + at - time.monotonic_ns()
             if wait_ns > 0 and self._stop_asked.wait(wait_ns / 1e9):
                 return
             clock.slip(-wait_ns)
-            for frame in self._frames(video, picture, clock.anchor_ns + at):
-                self._batcher.put(*frame)
+            self._hand_on(self._frames(video, picture, clock.anchor_ns + at))
         if video.frames and read < ANNOUNCED_SHARE * video.frames:
             raise SourceError(f"camera {self.source.name}: breaks off after {read} of {video.frames} frames")
 
@@ -257,11 +289,17 @@ class Reader(threading.Thread):
                     camera.clock_named = True
                     _log.warning("camera %s: its clock jumped by %+.1f s", camera.source.name, jump.seconds)
                 camera.stamped_by(times)
-            for frame in self._frames(video, picture, captured_ns):
-                self._batcher.put(*frame)
+            self._hand_on(self._frames(video, picture, captured_ns))
 
-    def _frames(self, video: Video, picture: Picture, captured_ns: int) -> list[tuple[int, U8, int]]:
+    def _hand_on(self, frames: list[tuple[Camera, U8, int]]) -> None:
+        with self._handing_on:
+            for camera, image, captured_ns in frames:
+                if camera in self._cameras:  # still: the config may have changed while the picture was made
+                    self._batcher.put(camera.index, image, captured_ns)
+
+    def _frames(self, video: Video, picture: Picture, captured_ns: int) -> list[tuple[Camera, U8, int]]:
         """The picture as every camera of this source sees it: (camera, image, captured_ns)."""
+        self.picture = picture.size
         frames = []
         for camera in self._cameras:
             try:
@@ -280,7 +318,7 @@ class Reader(threading.Thread):
                 self._backoff_s, self._refused_s = RETRY_S, REFUSED_S
                 camera.become("live", "{}x{} px".format(*picture.size))
             stamp = captured_ns + round(camera.source.clock_offset_ms * 1e6)
-            frames.append((camera.index, video.image(picture, cut), stamp))
+            frames.append((camera, video.image(picture, cut), stamp))
         return frames
 
     def _count_bad(self) -> None:

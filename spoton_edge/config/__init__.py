@@ -3,7 +3,7 @@
 `load` gives a `Site` or every fault at once; nothing else in the program reads YAML or knows a default.
 """
 
-from spoton_edge.config.loading import check, effective, load, without_password
+from spoton_edge.config.loading import check, effective, files, load, without_password
 from spoton_edge.config.outline import reference, schema
 from spoton_edge.config.sections import (
     Border,
@@ -41,6 +41,7 @@ __all__ = [
     "Uplink",
     "check",
     "effective",
+    "files",
     "load",
     "reference",
     "schema",

@@ -26,7 +26,6 @@ class NotYet(NamedTuple):
 
 
 NOT_YET = (
-    NotYet("runtime.watch", lambda value: value in (True, "yes", "on"), "reloading by itself", "use false"),
     NotYet("uplink.border", bool, "joining boxes to one site", "use []"),
     NotYet(
         "uplink.share_appearance", lambda value: value in (True, "yes", "on"), "joining boxes to one site", "use false"

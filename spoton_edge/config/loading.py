@@ -35,6 +35,18 @@ def load(path: str | Path, *, with_files: bool = False) -> Site:
     return site
 
 
+def files(path: str | Path) -> list[Path]:
+    """The files that a site is read from: itself, and the calibrations and the picture that it names."""
+    path = Path(path)
+    try:
+        document = read(path)
+    except ConfigError:
+        return [path]
+    _resolve_paths(document.data, (Path.cwd() / path).parent)
+    named = [value for key in ("ground.map", "cameras[].ground.file") for _, value in places(document.data, key)]
+    return [path, *(Path(value) for value in named if isinstance(value, str))]
+
+
 def check(path: str | Path, unfit: Callable[[Site], Mapping[str, str]] | None = None) -> list[str]:
     """Every fault of a site file, also files that it names and that are not there; empty: nothing is wrong.
 

@@ -174,7 +174,7 @@ class Tracker(Section):
     duplicate_distance: Share = Field(
         default=0.15, description="of two tracks closer than this (1 - overlap) the younger goes"
     )
-    buffer_s: Positive = Field(default=1.0, description="how long a lost track may be found again, seconds")
+    buffer_s: Positive = Field(default=1.0, le=1e6, description="how long a lost track may be found again, seconds")
     plain_iou: Flag = Field(
         default=False,
         description="overlap of plain areas; false: as published, with the last pixel's row and column (+1)",
@@ -240,7 +240,9 @@ class Runtime(Section):
         default="auto", description="what runs the networks; auto: the best that works"
     )
     threads: Count | None = Field(default=None, description="CPU threads a network may use; null: one for each core")
-    watch: Flag = Field(default=False, description="reload when this file changes")
+    watch: Flag = Field(
+        default=False, description="reload when this file changes, or a calibration or picture that it names"
+    )
     sync_window_ms: Positive = Field(default=100.0, description="frames of one batch lie within this, milliseconds")
     stall_s: Positive = Field(default=5.0, description="a camera without frames for this long is stalled, seconds")
     control: Control = Field(

@@ -27,7 +27,7 @@ export const page = {
   paintMs: 0, // of one painting, of late
 };
 export const floor = new Floor(by("floor"));
-const pictures = new Pictures(by("cameras"), model, { onCamera: chooseCamera });
+export const pictures = new Pictures(by("cameras"), model, { onCamera: chooseCamera });
 const personCard = new PersonCard(by("person"), () => model.events);
 export const timeline = new Timeline(document.querySelector(".timeline"), model, () => (dirty = true));
 export const framing = new Framing(floor, { onClick: choose, onMove: () => (dirty = true) });

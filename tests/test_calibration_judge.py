@@ -193,6 +193,14 @@ def test_a_picture_of_another_shape_is_refused_and_one_of_another_size_is_scaled
         ground_plane(CameraGround(homography=CAMERA.homography.tolist()), None)
 
 
+@pytest.mark.parametrize(("factor", "grade"), [(1.0, "good"), (1.1, "good"), (2.4, "refuse"), (0.3048, "refuse")])
+def test_a_floor_in_another_unit_than_the_heights_is_found_by_the_pixels_shape(factor, grade):
+    stretched = CAMERA.projection @ np.diag([1 / factor, 1 / factor, 1, 1])
+    verdict = judge_camera("c", CameraGround(projection=stretched.tolist(), image_size=SIZE))
+    assert verdict.grade == grade
+    assert grade == "good" or "floor in the same unit" in " ".join(verdict.reasons)
+
+
 def test_centimetres_for_metres_hang_the_camera_too_high():
     verdict = only(of(points() * [1, 1, 100, 100]))
     assert verdict.grade == "refuse"

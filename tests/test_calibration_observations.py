@@ -1,12 +1,17 @@
 """Boxes and marks are read from every layout that users have, and what cannot be read is told by file and line."""
 
 import json
+import threading
+import time
 
 import numpy as np
 import pytest
 
-from spoton_edge.calibration.observations import read_boxes, read_marks
+from spoton_edge.calibration.observations import Boxes, hear_boxes, read_boxes, read_marks
 from spoton_edge.errors import UsageError
+from spoton_edge.publisher import Publisher
+from spoton_edge.recording import CameraDetections, write
+from tests.messages import CAMERA_NUMBERS, CAPTURED_NS, encoder, people
 
 BOXES = np.array([[10.0, 20, 30, 90], [50, 25, 70, 95], [12, 21, 32, 91]])
 FRAMES = [0, 0, 1]
@@ -42,6 +47,33 @@ def test_a_recording_of_messages_gives_each_camera_its_own_capture_times(tmp_pat
     assert np.allclose(found["a"].time_s, [1.0, 1.1])
     assert np.allclose(found["b"].time_s, [1.01, 1.11])
     assert np.allclose(found["b"].xyxy, [[1, 2, 3, 4], [2, 3, 4, 5]])
+
+
+def test_what_record_has_made_gives_the_people_that_were_seen_beyond_doubt(tmp_path):
+    camera = CameraDetections(np.array(FRAMES), BOXES.astype(np.float32), np.array([0.9, 0.2, 0.7], np.float32))
+    write(tmp_path, {"a": camera, "b": camera}, {"frame_rate": 5.0})
+    found = read_boxes(tmp_path, ["a", "b"], rate_hz=99)
+    assert np.allclose(found["a"].xyxy, BOXES[[0, 2]])
+    assert np.allclose(found["b"].time_s, [0, 0.2])
+
+
+def test_a_running_daemon_is_listened_to(tmp_path):
+    endpoint = f"ipc://{tmp_path}/tracks"
+    publisher = Publisher(encoder(), [endpoint], snapshot=f"{endpoint}-snapshot")
+    heard: list[dict[str, Boxes]] = []
+    listener = threading.Thread(target=lambda: heard.append(hear_boxes(endpoint, ["c1", "c2"], 2.0)))
+    listener.start()
+    try:
+        while listener.is_alive():
+            publisher.publish(encoder().tracks(people(2, 2), CAMERA_NUMBERS, CAPTURED_NS, 1.0))
+            time.sleep(0.02)
+    finally:
+        listener.join()
+        publisher.close()
+    assert set(heard[0]) == {"c1", "c2"}
+    assert all(boxes.xyxy.shape == (2, 4) for boxes in heard[0].values())
+    with pytest.raises(UsageError, match="nothing heard from"):
+        hear_boxes(endpoint, ["c1"], 0.1)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from spoton_edge.calibration.observations import (
     Boxes,
     Sightings,
     feet_of,
+    hear_boxes,
     mark_sightings,
     people_sightings,
     read_boxes,
@@ -35,6 +37,7 @@ from spoton_edge.calibration.report import (
     plain,
     print_agreement,
     print_camera,
+    print_knowledge,
     print_pair,
     print_points,
     print_refinement,
@@ -64,6 +67,7 @@ def fit(options: argparse.Namespace) -> int:
             print(f"point {number} is left out")
         if verdict.fit is not None:
             print_points(verdict.fit)
+            print_knowledge(verdict.fit, size)
         print_camera(verdict)
     if verdict.grade == "refuse":
         return ExitCode.USAGE
@@ -143,6 +147,8 @@ def check(options: argparse.Namespace) -> int:
         for pair in pairs:
             print_pair(pair)
         print_agreement(marks, people, len(planes))
+        if not boxes and any(planes.values()):
+            print("scale: not checked; how tall people come out tells it, with --detections")
     return ExitCode.USAGE if any(verdict.grade == "refuse" for verdict in verdicts) else ExitCode.STOPPED
 
 
@@ -260,7 +266,11 @@ def draw(options: argparse.Namespace) -> int:
 def _boxes(options: argparse.Namespace, site: config.Site) -> dict[str, Boxes]:
     if options.detections is None:
         return {}
-    return read_boxes(options.detections, [camera.name for camera in site.cameras], options.rate)
+    names = [camera.name for camera in site.cameras]
+    if "://" in options.detections:
+        print(f"listening to {options.detections} for {options.seconds:g} s", file=sys.stderr, flush=True)
+        return hear_boxes(options.detections, names, options.seconds)
+    return read_boxes(Path(options.detections), names, options.rate)
 
 
 def _marks(options: argparse.Namespace, planes: Mapping[str, GroundPlane | None]) -> Sightings | None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import combinations, count
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from spoton_edge.calibration.report import plain
 from spoton_edge.calibration.stills import source_of
 from spoton_edge.capture import snapshot
 from spoton_edge.errors import ConfigError, UsageError
+from spoton_edge.ground_plane import GroundPlane
 
 Picture = tuple[int, int]
 PLANS = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp", b"GIF8": "image/gif"}
@@ -41,6 +43,8 @@ class Desk:
         self._pictures: dict[str, Picture] = {}  # width, height of what cameras sent
         self._judged: dict[str, tuple[object, CameraVerdict]] = {}
         self._shown: dict[str, tuple[object, object, dict[str, Any]]] = {}
+        self._paired: dict[tuple[str, str], tuple[list[GroundPlane | None], object, list[Any]]] = {}
+        self._tags = count(1)
         self._site = config.load(path)
         self._looking = {camera.name: threading.Lock() for camera in self._site.cameras}
 
@@ -96,11 +100,15 @@ class Desk:
         cameras = tuple(drafted(camera, draft.cameras.get(camera.name)) for camera in self._site.cameras)
         site = self._site.model_copy(update={"cameras": cameras})
         verdicts = judge_handedness([self._verdict(camera, draft.cameras.get(camera.name)) for camera in cameras], site)
-        planes = {verdict.camera: verdict.plane for verdict in verdicts}
-        pairs = judge_pairs(planes, mark_sightings(shared_marks(cameras), planes))
+        answers = [self._drawn(camera, verdict) for camera, verdict in zip(cameras, verdicts, strict=True)]
         return {
-            "cameras": [self._drawn(camera, verdict) for camera, verdict in zip(cameras, verdicts, strict=True)],
-            "pairs": plain(pairs),
+            "cameras": [
+                {key: answer[key] for key in ("name", "tag")}
+                if draft.known.get(answer["name"]) == answer["tag"]
+                else answer
+                for answer in answers
+            ],
+            "pairs": self._pairs(cameras, {verdict.camera: verdict.plane for verdict in verdicts}),
         }
 
     def save(self, draft: Draft, *, confirmed: bool) -> dict[str, Any]:
@@ -116,7 +124,7 @@ class Desk:
         kept_out = [name for name, changed in draft.cameras.items() if 0 < len(changed.points or ()) < 4]
         text = changed_text(read.decode("utf-8"), {name: keys for name, keys in changes.items() if keys})
         self._try(text)
-        verdicts = self.judge(draft)
+        verdicts = self.judge(draft.model_copy(update={"known": {}}))
         refused = [c["name"] for c in verdicts["cameras"] if c["grade"] == "refuse"]
         answer: dict[str, Any] = {"saved": False, "refused": refused, "unfinished": kept_out, **verdicts}
         if refused and not confirmed:
@@ -146,8 +154,26 @@ class Desk:
         known = self._shown.get(camera.name)
         key = (camera.region, camera.handoff, verdict.grade, verdict.reasons)
         if known is None or known[0] is not verdict.plane or known[1] != key or verdict.plane is None:
-            known = self._shown[camera.name] = (verdict.plane, key, shown(camera, verdict))
+            known = (verdict.plane, key, {**shown(camera, verdict), "tag": next(self._tags)})
+            self._shown[camera.name] = known
         return known[2]
+
+    def _pairs(self, cameras: Sequence[config.Camera], planes: Mapping[str, GroundPlane | None]) -> list[Any]:
+        """Every two cameras that share floor; those of which neither changed are remembered."""
+        pairs = []
+        for a, b in combinations(cameras, 2):
+            two = {camera.name: planes[camera.name] for camera in (a, b)}
+            marks = shared_marks((a, b))
+            known = self._paired.get((a.name, b.name))
+            if (
+                known is None
+                or any(old is not new for old, new in zip(known[0], two.values(), strict=True))
+                or (known[1] != marks)
+            ):
+                known = ([*two.values()], marks, plain(judge_pairs(two, mark_sightings(marks, two))))
+                self._paired[a.name, b.name] = known
+            pairs += known[2]
+        return pairs
 
     def _verdict(self, camera: config.Camera, draft: CameraDraft | None) -> CameraVerdict:
         """One camera's verdict; those of cameras that did not change are remembered."""

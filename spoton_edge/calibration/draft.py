@@ -45,6 +45,7 @@ class Draft(_Part):
 
     read: str
     cameras: dict[str, CameraDraft] = Field(default_factory=dict)
+    known: dict[str, int] = Field(default_factory=dict)  # camera -> tag of the answer that the page has already
 
     @classmethod
     def parse(cls, body: bytes) -> Draft:
@@ -174,6 +175,7 @@ def shown(camera: config.Camera, verdict: CameraVerdict) -> dict[str, Any]:
         "horizon": plain(np.round(horizon(plane), 1)),
         "veil": {"columns": VEIL[0], "rows": VEIL[1], "trusted": "".join("01"[int(bit)] for bit in trust)},
         "homography": plain(plane.homography) if plane.lens is None else None,
+        "projection": plain(plane.projection) if plane.lens is None and plane.has_vertical else None,
         "footprint": plain(np.round(footprint(plane), 2)),
         "camera": None if centre is None else plain(np.round(centre[:2], 2)),
         "region": [] if camera.region is None else plain(np.round(zone_on_floor(plane, camera.region), 2)),

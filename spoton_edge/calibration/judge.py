@@ -29,6 +29,7 @@ NARROW_SHARE, NARROW_M = 0.08, 0.5  # spread of the points across their line
 CAMERA_HEIGHT_M = (1.2, 40.0)
 IMPOSSIBLE_HEIGHT_M = (0.3, 200.0)
 AXIS_SHARE, WORST_AXIS_SHARE = 0.08, 0.15  # of the diagonal: the lens's axis from the picture's middle
+NOT_SQUARE = 1.25  # focal lengths' ratio: sensors have square pixels, scaled pictures nearly so
 PERSON_M = (1.50, 1.95)
 IMPOSSIBLE_PERSON_M = (1.25, 2.30)
 
@@ -400,7 +401,11 @@ def _axis(verdict: CameraVerdict, ground: config.CameraGround, size: tuple[int, 
         matrix = np.asarray((ground.camera or ground.lens).matrix)  # type: ignore[union-attr]
         axis = matrix[:2, 2]
     elif ground.projection is not None:
-        axis = _principal_point(np.asarray(ground.projection))
+        axis, wider = _inner(np.asarray(ground.projection))
+        if not 1 / NOT_SQUARE < wider < NOT_SQUARE:
+            text = f"its pixels would be {1 / wider:.2g} times as wide as they are high"
+            remedy = "are its heights (third column) and its floor in the same unit?"
+            verdict = verdict.with_reason("refuse", f"{text}; {remedy}")
     else:
         return _other_size(verdict, size)
     share = float(np.linalg.norm(axis - middle)) / diagonal
@@ -415,11 +420,15 @@ def _axis(verdict: CameraVerdict, ground: config.CameraGround, size: tuple[int, 
     return verdict
 
 
-def _principal_point(projection: F8) -> F8:
-    """(2,) px, from K K^T = M M^T up to scale (Hartley and Zisserman, 6.2.4)."""
+def _inner(projection: F8) -> tuple[F8, float]:
+    """(2,) px where the lens's axis is, and the focal length across over the one down, from K K^T = M M^T up to scale
+    (Hartley and Zisserman, 6.2.4)."""
     m = projection[:, :3]
-    kkt = m @ m.T
-    return np.asarray(kkt[:2, 2] / kkt[2, 2])
+    kkt = m @ m.T / (m[2] @ m[2])
+    x, y = kkt[:2, 2]
+    down = np.sqrt(max(kkt[1, 1] - y * y, 1e-12))
+    skew = (kkt[0, 1] - x * y) / down
+    return np.array([x, y]), float(np.sqrt(max(kkt[0, 0] - x * x - skew * skew, 1e-12)) / down)
 
 
 def _other_size(verdict: CameraVerdict, size: tuple[int, int]) -> CameraVerdict:

@@ -5,16 +5,22 @@ from __future__ import annotations
 import csv
 import json
 import re
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from spoton_edge import recording
 from spoton_edge.calibration.fit import DOWN
+from spoton_edge.client import Subscriber, Tracks
 from spoton_edge.errors import UsageError
 from spoton_edge.ground_plane import FootModel, GroundPlane, Site
 from spoton_edge.types import F8, I2, I8, FootPoint, Tracklets
+
+SURE = 0.5  # score of a recorded detection that counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +51,17 @@ class Sightings:
 
 
 def read_boxes(path: Path, names: Sequence[str], rate_hz: float = 10.0) -> dict[str, Boxes]:
-    """Boxes of each camera from a folder with one file a camera, or from a recording of `spoton-edge watch --json`.
+    """Boxes of each camera from a folder with one file a camera, from a folder that `spoton-edge record` made, or from
+    a file of `spoton-edge watch --json`.
 
     NAME.csv or NAME.txt: a header with frame, x1, y1, x2, y2, or MOTChallenge's frame (from 1), id, left, top, width,
     height without one; NAME.npz: for frame i, from 0, an array `i` whose rows begin with x1, y1, x2, y2. Raises
     `UsageError` where nothing of a site's camera is found.
     """
     if path.is_file():
-        return _recording(path, names)
+        return _of_messages(path, names)
+    if (path / recording.ABOUT).is_file():
+        return _recorded(path, names, rate_hz)
     if not path.is_dir():
         raise UsageError(f"{path}: no such folder; name the one that holds a file of boxes for each camera")
     files = {_plain(file.stem): file for file in sorted(path.iterdir()) if file.suffix in (".csv", ".txt", ".npz")}
@@ -63,6 +72,23 @@ def read_boxes(path: Path, names: Sequence[str], rate_hz: float = 10.0) -> dict[
         name: (_arrays(file, rate_hz) if file.suffix == ".npz" else _table(file, rate_hz))
         for name, file in found.items()
     }
+
+
+def hear_boxes(endpoint: str, names: Sequence[str], seconds: float) -> dict[str, Boxes]:
+    """Boxes that a running daemon publishes in so many seconds. Raises `UsageError` where it publishes none."""
+    messages = []
+    try:
+        with Subscriber(endpoint, kinds=("tracks",)) as subscriber:
+            end = time.monotonic() + seconds
+            while (left := end - time.monotonic()) > 0:
+                message = subscriber.receive(left)
+                if isinstance(message, Tracks):
+                    messages.append(message.raw)
+    except (ValueError, OSError) as error:
+        raise UsageError(f"--detections {endpoint}: {error}") from None
+    if not messages:
+        raise UsageError(f"nothing heard from {endpoint} for {seconds:g} s: is the daemon running, and is this where?")
+    return _boxes_of(messages, endpoint, names)
 
 
 def read_marks(path: Path, names: Sequence[str]) -> list[tuple[str, str, float, float]]:
@@ -263,24 +289,43 @@ def _arrays(path: Path, rate_hz: float) -> Boxes:
     return Boxes(time, np.concatenate(parts))
 
 
-def _recording(path: Path, names: Sequence[str]) -> dict[str, Boxes]:
+def _recorded(path: Path, names: Sequence[str], rate_hz: float) -> dict[str, Boxes]:
+    """What `spoton-edge record` wrote: detections by frame, of which those that are people beyond doubt count."""
+    found = recording.read(path, names)
+    boxes = {}
+    for name, camera in zip(names, found.cameras, strict=True):
+        sure = camera.score >= SURE
+        boxes[name] = Boxes(camera.frame[sure] / (found.frame_rate or rate_hz), camera.xyxy[sure].astype(np.float64))
+    return boxes
+
+
+def _of_messages(path: Path, names: Sequence[str]) -> dict[str, Boxes]:
     """The views of `tracks` messages, one message a line."""
-    rows: dict[str, list[tuple[float, ...]]] = {name: [] for name in names}
-    for line, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    messages = []
+    for line, text in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         try:
             message = json.loads(text)
-            message = message.get("payload", message)
+            messages.append(message.get("payload", message))
+        except (ValueError, AttributeError) as error:
+            raise UsageError(f"{path}:{line}: is no message of `spoton-edge watch --json` ({error})") from None
+    return _boxes_of(messages, str(path), names)
+
+
+def _boxes_of(messages: Sequence[Any], origin: str, names: Sequence[str]) -> dict[str, Boxes]:
+    rows: dict[str, list[tuple[float, ...]]] = {name: [] for name in names}
+    for number, message in enumerate(messages, 1):
+        try:
             if message.get("kind") != "tracks":
                 continue
             for track in message["tracks"]:
                 for view in track["views"]:
                     camera = view["camera"]
-                    if camera in rows and camera in message["captured"]:
+                    if camera in rows and camera in message["captured"] and "box" in view:
                         rows[camera].append((float(message["captured"][camera]), *map(float, view["box"])))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UsageError(f"{path}:{line}: is no message of `spoton-edge watch --json` ({error})") from None
+            raise UsageError(f"{origin}:{number}: is no message of `spoton-edge watch --json` ({error})") from None
     if not any(rows.values()):
-        raise UsageError(f"{path}: has no boxes of the cameras {', '.join(names)}; publish.boxes must be true")
+        raise UsageError(f"{origin}: has no boxes of the cameras {', '.join(names)}; publish.boxes must be true")
     out = {}
     for name, seen in rows.items():
         table = np.array(sorted(set(seen)), np.float64).reshape(-1, 5)

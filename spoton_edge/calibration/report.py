@@ -28,6 +28,17 @@ def print_points(fit: Fit) -> None:
         )
 
 
+def print_knowledge(fit: Fit, size: tuple[int, int]) -> None:
+    """How well the floor is known over the picture, and the corners within which the fit can be trusted."""
+    columns, rows = np.linspace(0, size[0] - 1, 9), np.linspace(0, size[1] - 1, 7)
+    sd = fit.ground_sd_m(np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)).reshape(len(rows), -1)
+    print("known to, cm, over the picture (-: no floor):")
+    print("   v \\ u" + "".join(f"{u:7.0f}" for u in columns))
+    for v, row in zip(rows, sd, strict=True):
+        print(f"{v:8.0f}" + "".join(f"{100 * x:7.0f}" if x < 10 else "      -" for x in row))
+    print("trusted within: " + ", ".join(f"({u:.0f}, {v:.0f})" for u, v in fit.hull))
+
+
 def figures(verdict: CameraVerdict) -> list[str]:
     """A camera's figures in words, those that there are."""
     f = verdict.figures

@@ -30,8 +30,9 @@ places out. The exit code is 2 if any camera is refused.
 """
 _BOXES = """\
 DIR has a file for each camera, named like it: NAME.csv with the columns frame, x1, y1, x2, y2; or NAME.txt in
-MOTChallenge's layout (frame, id, left, top, width, height, ...); or NAME.npz. Or it is a
-recording: spoton-edge watch --json > FILE.
+MOTChallenge's layout (frame, id, left, top, width, height, ...); or NAME.npz. Or it is a recording: what
+spoton-edge record --out DIR has made, or spoton-edge watch --json > FILE. Or a running daemon is listened to for
+--seconds: tcp://127.0.0.1:5591. Nothing here tells 1.7 m tall people from 4 m tall ones but such boxes.
 """
 _REFINE = """\
 Measures what people seen by two cameras at once (or floor marks) say of each camera's floor: a 2x2 and a shift for
@@ -187,7 +188,12 @@ def _site_options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--marks", type=Path, metavar="CSV", help="floor marks seen by several cameras: mark, camera, u, v"
     )
-    verb.add_argument("--detections", type=Path, metavar="DIR", help="people's boxes, or a recording")
+    verb.add_argument(
+        "--detections", metavar="DIR", help="people's boxes, a recording, or a running daemon's tcp://ADDRESS:PORT"
+    )
+    verb.add_argument(
+        "--seconds", type=float, default=60.0, metavar="N", help="to listen to a daemon; default: %(default)g"
+    )
     verb.add_argument(
         "--rate", type=float, default=10.0, metavar="HZ", help="frames a second of DIR; default: %(default)g"
     )

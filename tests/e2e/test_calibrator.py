@@ -16,7 +16,7 @@ from spoton_edge.calibration.judge import judge_site
 from spoton_edge.cli import main
 from tests.e2e.browser import PATIENCE_MS, chromium, opened
 from tests.e2e.painted import CAMERAS, CROSSES, SIZE, crosses, paint
-from tests.web import serving
+from tests.web import Served, serving
 
 expect.set_options(timeout=PATIENCE_MS)
 
@@ -32,16 +32,29 @@ def browser() -> Iterator[Browser]:
         yield started
 
 
-@contextmanager
-def calibrator(browser: Browser, site: Path, **options: object) -> Iterator[Page]:
-    """The page of a server of its own, once it shows its first picture."""
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, Path]]:
+    """The calibrator of a site file, which each test paints anew."""
+    site = paint(tmp_path_factory.mktemp("hall"))
     with serving("-m", "spoton_edge", "calibrate", "serve", str(site), "--bind", "127.0.0.1:0") as served:
         assert served.token
-        with opened(browser, served.url, **options) as page:
-            expect(page.locator("#cameras button").first).to_be_visible()
-            expect(page.locator("#picture .world > image").first).to_have_attribute("href", re.compile("^blob:"))
-            yield page
+        yield served, site
         assert served.stop() == 0
+
+
+@pytest.fixture
+def site(server: tuple[Served, Path]) -> Path:
+    """An uncalibrated site of two cameras."""
+    return paint(server[1].parent)
+
+
+@contextmanager
+def calibrator(browser: Browser, server: tuple[Served, Path], **options: object) -> Iterator[Page]:
+    """The page, once it shows its first picture."""
+    with opened(browser, server[0].url, **options) as page:
+        expect(page.locator("#cameras button").first).to_be_visible()
+        expect(page.locator("#picture .world > image").first).to_have_attribute("href", re.compile("^blob:"))
+        yield page
 
 
 def at(page: Page, pane: str, x: float, y: float) -> tuple[float, float]:
@@ -96,11 +109,11 @@ def placed(site: Path) -> dict[str, float]:
 
 @pytest.mark.parametrize("plan", [False, True], ids=["on a metric grid", "on a floor plan"])
 def test_a_newcomer_comes_from_an_uncalibrated_site_to_a_good_verdict_by_clicks_alone(
-    browser: Browser, tmp_path: Path, capsys: pytest.CaptureFixture[str], plan: bool
+    browser: Browser, server: tuple[Served, Path], site: Path, capsys: pytest.CaptureFixture[str], plan: bool
 ) -> None:
-    site = paint(tmp_path, plan=plan)
+    paint(site.parent, plan=plan)
     before = site.read_text()
-    with calibrator(browser, site) as page:
+    with calibrator(browser, server) as page:
         assert [grade(page, name) for name in CAMERAS] == ["new", "new"]
         for name in CAMERAS:
             page.locator(f'#cameras button[data-camera="{name}"]').click()
@@ -117,13 +130,15 @@ def test_a_newcomer_comes_from_an_uncalibrated_site_to_a_good_verdict_by_clicks_
     told = capsys.readouterr().out
     assert "door: good" in told
     assert "desk: good" in told
-    assert (tmp_path / "site.yaml.bak").read_text() == before
+    assert site.with_name("site.yaml.bak").read_text() == before
     kept = [line for line in site.read_text().splitlines() if line in before.splitlines()]
     assert kept == before.splitlines()  # every line of the operator's, in their order
 
 
-def test_a_wrong_point_is_named_and_dragged_right_and_keys_do_what_clicks_do(browser: Browser, tmp_path: Path) -> None:
-    with calibrator(browser, paint(tmp_path)) as page:
+def test_a_wrong_point_is_named_and_dragged_right_and_keys_do_what_clicks_do(
+    browser: Browser, server: tuple[Served, Path], site: Path
+) -> None:
+    with calibrator(browser, server) as page:
         x, y = CROSSES[4]
         mark(page, "door", wrong={4: (x + 2, y)})
         expect_grade(page, "door", "refuse")
@@ -155,10 +170,11 @@ def test_a_wrong_point_is_named_and_dragged_right_and_keys_do_what_clicks_do(bro
         expect_grade(page, "door", "good")
 
 
-def test_a_refused_camera_is_saved_only_when_that_is_wanted(browser: Browser, tmp_path: Path) -> None:
-    site = paint(tmp_path)
+def test_a_refused_camera_is_saved_only_when_that_is_wanted(
+    browser: Browser, server: tuple[Served, Path], site: Path
+) -> None:
     before = site.read_text()
-    with calibrator(browser, site) as page:
+    with calibrator(browser, server) as page:
         mark(page, "door", wrong={4: (CROSSES[4][0] + 2, CROSSES[4][1])})
         expect_grade(page, "door", "refuse")
         page.locator("#save").click()
@@ -171,11 +187,12 @@ def test_a_refused_camera_is_saved_only_when_that_is_wanted(browser: Browser, tm
     assert [verdict.grade for verdict in judge_site(config.load(site))] == ["refuse", "usable"]
 
 
-def test_regions_and_handoff_zones_are_drawn_corner_by_corner(browser: Browser, tmp_path: Path) -> None:
-    site = paint(tmp_path)
+def test_regions_and_handoff_zones_are_drawn_corner_by_corner(
+    browser: Browser, server: tuple[Served, Path], site: Path
+) -> None:
     region = [(100.0, 300.0), (1100.0, 300.0), (1200.0, 700.0), (100.0, 700.0)]
     zone = [(900.0, 250.0), (1200.0, 260.0), (1000.0, 420.0)]
-    with calibrator(browser, site) as page:
+    with calibrator(browser, server) as page:
         page.keyboard.press("r")
         for corner in region:
             click(page, "picture", *corner)
@@ -202,10 +219,9 @@ def test_regions_and_handoff_zones_are_drawn_corner_by_corner(browser: Browser, 
 
 
 def test_a_file_that_somebody_else_changed_is_not_written_over_and_neither_work_is_lost(
-    browser: Browser, tmp_path: Path
+    browser: Browser, server: tuple[Served, Path], site: Path
 ) -> None:
-    site = paint(tmp_path)
-    with calibrator(browser, site) as page:
+    with calibrator(browser, server) as page:
         mark(page, "door")
         expect_grade(page, "door", "good")
         theirs = site.read_text().replace("buffer_s: 1.5", "buffer_s: 2.5")
@@ -220,18 +236,19 @@ def test_a_file_that_somebody_else_changed_is_not_written_over_and_neither_work_
     assert loaded.tracker.buffer_s == 2.5
     assert loaded.cameras[0].ground is not None
     assert loaded.cameras[0].ground.image_size == SIZE
-    assert (tmp_path / "site.yaml.bak").read_text() == theirs
+    assert site.with_name("site.yaml.bak").read_text() == theirs
 
 
-def test_a_camera_that_cannot_be_seen_says_why_and_the_others_go_on(browser: Browser, tmp_path: Path) -> None:
-    site = paint(tmp_path)
-    (tmp_path / "desk.png").unlink()
-    with calibrator(browser, site, color_scheme="dark") as page:
+def test_a_camera_that_cannot_be_seen_says_why_and_the_others_go_on(
+    browser: Browser, server: tuple[Served, Path], site: Path
+) -> None:
+    site.with_name("desk.png").unlink()
+    with calibrator(browser, server, color_scheme="dark") as page:
         page.keyboard.press("2")
         expect(page.locator("#picture .trouble")).to_contain_text("camera desk: ")
         page.keyboard.press("1")
         expect(page.locator("#picture .trouble")).to_be_hidden()
-        paint(tmp_path)
+        paint(site.parent)
         page.keyboard.press("2")
         page.get_by_role("button", name="Take a new picture").click()
         expect(page.locator("#picture .trouble")).to_be_hidden()

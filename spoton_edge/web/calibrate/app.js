@@ -12,6 +12,7 @@ const store = new Store();
 const pictures = new Map(); // camera -> {picture, text}
 const FEWEST = 4;
 const ADVISED = 6;
+const PERSON_M = 1.75;
 let site = null;
 let picture = null;
 let floor = null;
@@ -30,19 +31,13 @@ async function judge() {
     while (outdated) {
       outdated = false;
       const answer = await api.judge(store.draft());
-      take(answer);
+      store.take(answer);
     }
   } catch (error) {
     notify(error.message, "bad");
   } finally {
     asking = false;
   }
-}
-
-function take(answer) {
-  store.verdicts = new Map(answer.cameras.map((camera) => [camera.name, camera]));
-  store.pairs = answer.pairs;
-  store.tell("verdict");
 }
 
 // --- regions and handoff zones ---
@@ -195,6 +190,7 @@ function notify(text, kind = "", command = null) {
 async function look(name, fresh = false) {
   const known = pictures.get(name);
   if (known?.loading) return;
+  const before = store.pictureSize(name);
   pictures.set(name, { ...known, loading: true });
   let got;
   try {
@@ -204,10 +200,8 @@ async function look(name, fresh = false) {
   }
   if (known?.picture) URL.revokeObjectURL(known.picture.url);
   pictures.set(name, got);
-  const camera = store.cameras.find((each) => each.name === name);
-  if (camera && !camera.image_size && got.picture) camera.image_size = [got.picture.width, got.picture.height];
   if (store.camera?.name === name) showPicture(fresh);
-  judge(); // the picture's size is known now
+  if (String(store.pictureSize(name)) !== String(before)) judge();
 }
 
 function showPicture(fresh) {
@@ -239,15 +233,26 @@ function inverse([[a, b, c], [d, e, f], [g, h, i]]) {
   return rows.map((row) => row.map((value) => value / det));
 }
 
+/** Where the head of somebody who stands at a place is in the picture; null where heights are not known. */
+function head([x, y]) {
+  const rows = store.verdict?.projection;
+  if (!rows) return null;
+  const [u, v, w] = rows.map(([a, b, c, d]) => a * x + b * y + c * PERSON_M + d);
+  return [u / w, v / w];
+}
+
 function link() {
   picture.onHover = (at) => {
     const h = store.verdict?.homography;
-    floor.cross(at && h ? onto(h, at) : null);
+    const place = at && h ? onto(h, at) : null;
+    floor.cross(place);
+    picture.pole(place && head(place) ? [at, head(place)] : null);
   };
   floor.onHover = (at) => {
     const h = store.verdict?.homography;
     const uv = at && h ? onto(inverse(h), at) : null;
-    picture.cross(uv && picture.inPicture(uv) ? uv : null);
+    const seen = uv && picture.inPicture(uv);
+    picture.cross(seen ? uv : null, seen && head(at) ? [uv, head(at)] : null);
   };
 }
 
@@ -276,7 +281,7 @@ async function save(confirmed = false) {
   $("save").disabled = true;
   try {
     const answer = await api.save(store.draft(), confirmed);
-    take(answer);
+    store.take(answer);
     if (answer.saved) await saved(answer);
     else await confirmRefused(answer);
   } catch (error) {
@@ -401,16 +406,16 @@ async function start() {
   picture = new Picture($("picture"), store, tools);
   floor = new Floor($("floor"), store, site.floor);
   link();
+  store.pictureSize = (name) => {
+    const known = pictures.get(name)?.picture;
+    return known ? [known.width, known.height] : null;
+  };
   store.onChange((what) => {
     if (what === "camera") {
       tools.polygon = [];
       showPicture(true);
     }
-    if (what === "draft") {
-      const known = pictures.get(store.camera.name)?.picture;
-      if (known && !store.camera.image_size) store.camera.image_size = [known.width, known.height];
-      judge();
-    }
+    if (what === "draft") judge();
     if (what === "camera" || (what === "verdict" && !floor.judged)) {
       floor.judged = true; // from now on it stays where it is while somebody clicks
       if (!floor.touched) floor.fit();

@@ -261,7 +261,19 @@ export class Picture extends Pane {
     this.loupe.classList.toggle("left", a > this.size().width - LOUPE_PX - 40 && b < LOUPE_PX + 40);
   }
 
-  cross(at) {
-    this.cursor.replaceChildren(...this.crossAt(at));
+  cross(at, ends) {
+    this.cursor.replaceChildren(...this.poleAt(ends), ...this.crossAt(at));
+  }
+
+  pole(ends) {
+    this.cursor.replaceChildren(...this.poleAt(ends));
+  }
+
+  /** A person's height, upright where the pointer is: [foot, head]. */
+  poleAt(ends) {
+    if (!ends) return [];
+    const [[x1, y1], [x2, y2]] = ends.map((end) => this.toScreen(end));
+    const d = `M${x1} ${y1}L${x2} ${y2}M${x2 - 5} ${y2}H${x2 + 5}`;
+    return [make("path", { class: "cross-under", d }), make("path", { class: "cross", d })];
   }
 }

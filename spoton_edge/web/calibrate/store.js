@@ -15,6 +15,7 @@ export class Store {
     this.past = [];
     this.future = [];
     this.last = { kind: null, at: 0 };
+    this.pictureSize = () => null; // [width, height] of what a camera sends; null: not known
   }
 
   onChange(listener) {
@@ -126,8 +127,10 @@ export class Store {
     this.tell("chosen");
   }
 
+  /** The first point of a camera is one of the picture that is there: pictureSize. */
   addPoint(half) {
     this.change("points", null, (camera) => {
+      if (!camera.points.length) camera.image_size = this.pictureSize(camera.name) ?? camera.image_size;
       camera.points.push({ u: null, v: null, x: null, y: null, ...half });
       this.chosen = camera.points.length - 1;
     });
@@ -166,7 +169,20 @@ export class Store {
       if (changed.handoff) entry.handoff = camera.handoff;
       if (Object.keys(entry).length) cameras[camera.name] = entry;
     }
-    return { read: this.read, cameras };
+    const known = Object.fromEntries([...this.verdicts.values()].map(({ name, tag }) => [name, tag]));
+    return { read: this.read, cameras, known };
+  }
+
+  /** Takes what /judge says; of cameras that did not change it only gives the tag. */
+  take(answer) {
+    this.verdicts = new Map(
+      answer.cameras.map((camera) => {
+        const before = this.verdicts.get(camera.name);
+        return [camera.name, before?.tag === camera.tag ? before : camera];
+      }),
+    );
+    this.pairs = answer.pairs;
+    this.tell("verdict");
   }
 }
 

@@ -27,6 +27,7 @@ from spoton_edge import config, models
 from spoton_edge.building import build_capture
 from spoton_edge.client import Event, Message, Missed, Site, Status, Subscriber, Tracks
 from spoton_edge.demo_map import CameraView, draw
+from spoton_edge.demo_page import LivePage, live_page, stays_open
 from spoton_edge.errors import ExitCode, ModelError, SpotOnError, UsageError
 from spoton_edge.types import F8
 from spoton_edge.watch import board
@@ -102,18 +103,22 @@ def run(*, realtime: bool = False, out: Path = Path("demo-map.png"), cache: Path
     logging.getLogger("spoton_edge.capture").setLevel(logging.WARNING)
     models.fetch("yolox-nano", folder, console.print)
     os.environ[CLIP_VARIABLE] = str(clip := find_clip(folder, console))
-    with tempfile.TemporaryDirectory(prefix="spoton-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="spoton-") as scratch, live_page(Path(scratch) / "site.yaml") as page:
         site = write_site(Path(scratch))
         story = Story()
         with daemon(Path(scratch), folder, realtime=realtime) as process:
-            follow(process, site, story, console)
+            follow(process, site, story, console, page)
             code = process.wait()
             if code or not story.frames:
                 console.print((Path(scratch) / "daemon.log").read_text(), markup=False)
                 return code or ExitCode.UNEXPECTED
-    paint(site, story, out, clip)
-    console.print(summary(story))
-    console.print(f"wrote {out}")
+        paint(site, story, out, clip)
+        console.print(summary(story))
+        console.print(f"wrote {out}")
+        if page.said and stays_open():
+            console.print(page.said, markup=False, soft_wrap=True)
+            console.print("the map stays open, with what was to scrub through; Ctrl-C ends it")
+            page.wait()
     return ExitCode.STOPPED
 
 
@@ -135,7 +140,11 @@ def write_site(scratch: Path) -> config.Site:
     shipped = config.load(Path(str(files("spoton_edge._sites") / "demo-site.yaml")))
     first, second = free_ports(2)
     publish = shipped.publish.model_copy(
-        update={"bind": (f"tcp://127.0.0.1:{first}",), "snapshot": f"tcp://127.0.0.1:{second}"}
+        update={
+            "bind": (f"tcp://127.0.0.1:{first}",),
+            "snapshot": f"tcp://127.0.0.1:{second}",
+            "preview": f"ipc://{scratch}/preview",
+        }
     )
     runtime = shipped.runtime.model_copy(update={"control": f"ipc://{scratch}/control"})
     site = shipped.model_copy(update={"publish": publish, "runtime": runtime})
@@ -160,7 +169,7 @@ def daemon(scratch: Path, cache: Path, *, realtime: bool) -> Iterator[subprocess
             process.kill()
 
 
-def follow(process: subprocess.Popen[bytes], site: config.Site, story: Story, console: Console) -> None:
+def follow(process: subprocess.Popen[bytes], site: config.Site, story: Story, console: Console, page: LivePage) -> None:
     """Listen until the daemon has ended and everything it sent is read, and show it meanwhile."""
     progress = Progress(
         TextColumn("frames"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
@@ -173,6 +182,9 @@ def follow(process: subprocess.Popen[bytes], site: config.Site, story: Story, co
             ended = process.poll() is not None
             message = subscriber.receive(0.1)
             if message is not None:
+                if not page.started:  # not before: the daemon begins with whoever listens first, and that must be us
+                    page.start()
+                    console.print(page.said, markup=False, soft_wrap=True)
                 story.hear(message)
                 progress.update(task, completed=story.frames)
                 live.update(Group(progress, board(subscriber.latest)))

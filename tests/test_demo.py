@@ -1,6 +1,10 @@
 """What the demo remembers of the messages it hears, and the map it draws of that."""
 
 import json
+import re
+import sys
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import cv2
@@ -10,6 +14,7 @@ import pytest
 from spoton_edge.client import Missed
 from spoton_edge.demo import BREAK_FRAMES, Story
 from spoton_edge.demo_map import CameraView, draw
+from spoton_edge.demo_page import live_page, stays_open
 from spoton_edge.messages import parse
 from spoton_edge.types import GlobalTracks
 from spoton_edge.wire import Message
@@ -76,3 +81,42 @@ def test_the_map_has_one_colour_for_each_id(tmp_path: Path) -> None:
         hue = cv2.cvtColor(picture, cv2.COLOR_BGR2HSV)[:, :, 0][np.ptp(picture, axis=2) > 120]  # 0 to 180
         # One strong hue for each id, in trail and box alike; all else is grey and pale.
         assert (np.bincount(hue // 12, minlength=15) > 100).sum() == number
+
+
+@pytest.mark.parametrize(
+    ("terminals", "environment", "stays"),
+    [
+        ((True, True), {}, True),
+        ((True, True), {"CI": "true"}, False),
+        ((True, True), {"DEMO_SECONDS": "20"}, False),
+        ((False, True), {}, False),
+        ((True, False), {}, False),
+    ],
+)
+def test_the_map_stays_open_only_where_a_person_sits_at_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, terminals: tuple[bool, bool], environment: dict[str, str], stays: bool
+) -> None:
+    for stream, terminal in zip((sys.stdin, sys.stdout), terminals, strict=True):
+        monkeypatch.setattr(stream, "isatty", lambda terminal=terminal: terminal, raising=False)
+    assert stays_open(environment) == stays
+
+
+def test_the_page_beside_the_demo_is_served_until_the_demo_ends(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").touch()
+    (tmp_path / "site.yaml").write_text(f"cameras: [{{name: a, source: {tmp_path}/a.mp4}}]\n")
+    with live_page(tmp_path / "site.yaml") as page:
+        assert not page.started
+        page.start()
+        found = re.search(r"^live map: (http://127\.0\.0\.1:\d+/)", page.said)
+        assert found
+        with urllib.request.urlopen(found[1], timeout=20) as answer:
+            assert b"<title>Live map</title>" in answer.read()
+    with pytest.raises(urllib.error.URLError):
+        urllib.request.urlopen(found[1], timeout=20)
+
+
+def test_a_page_that_cannot_be_served_does_not_keep_the_demo_from_its_work(tmp_path: Path) -> None:
+    (tmp_path / "site.yaml").write_text("cameras: []")
+    with live_page(tmp_path / "site.yaml") as page:
+        page.start()
+        assert page.said == ""

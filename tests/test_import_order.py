@@ -72,7 +72,7 @@ LEVELS: list[set[str]] = [
     {"building", "engine_check", "model_comparison", "network_swap"},
     {"evaluation", "play", "record", "reloading", "replay", "view", "watch"},
     {"service"},
-    {"demo_map"},
+    {"demo_map", "demo_page"},
     {"demo"},
     {"engine_verbs", "replay_verbs", "service_verbs"},
     {"cli"},

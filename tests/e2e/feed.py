@@ -14,6 +14,7 @@ from spoton_edge.types import (
     CameraStatus,
     Event,
     GlobalTracks,
+    MapDescription,
     Reason,
     SiteDescription,
     Status,
@@ -33,7 +34,7 @@ SPEED_MPS = 3.0
 RATE_HZ = 15.0
 
 
-def description(names: tuple[str, ...] = CAMERAS) -> SiteDescription:
+def description(names: tuple[str, ...] = CAMERAS, floor: MapDescription | None = None) -> SiteDescription:
     """Two cameras that look straight down, with a zone in the first."""
     cameras = []
     for name, left in zip(names, LEFT_M, strict=True):
@@ -42,7 +43,7 @@ def description(names: tuple[str, ...] = CAMERAS) -> SiteDescription:
         footprint = [(left, 0.0), (right, 0.0), (right, TOP_M), (left, TOP_M)]
         zones: dict[str, Any] = {"door": [(0, 0), (200, 0), (200, 480), (0, 480)]} if name == names[0] else {}
         cameras.append(CameraDescription(name, SIZE, homography, footprint, zones))
-    return SiteDescription(cameras)
+    return SiteDescription(cameras, (), floor)
 
 
 class Walk:
@@ -94,7 +95,10 @@ class Walk:
 
 
 class Feed:
-    """Publishes a walk at 15 Hz, its handoffs as events and a status each second, in a thread, until closed."""
+    """Publishes a walk at 15 Hz, its handoffs as events and a status each second, in a thread, until closed.
+
+    plan, floor: a floor plan's file, and how it lies on the ground.
+    """
 
     def __init__(
         self,
@@ -106,15 +110,17 @@ class Feed:
         snapshot: str = "tcp://127.0.0.1:0",
         names: tuple[str, ...] = CAMERAS,
         site: str = "hall",
+        plan: bytes | None = None,
+        floor: MapDescription | None = None,
     ) -> None:
         self.walk = Walk(count, first_id)
         self.encoder = Encoder(site, "box-1", run, names)
-        self.publisher = Publisher(self.encoder, [bind], snapshot=snapshot)
+        self.publisher = Publisher(self.encoder, [bind], snapshot=snapshot, picture=plan)
         self.endpoint, self.snapshot = self.publisher.endpoints[0], str(self.publisher.snapshot_endpoint)
         self.sent = 0
         self._names = names
         self._stop = threading.Event()
-        self.publisher.publish(self.encoder.site(description(names)))
+        self.publisher.publish(self.encoder.site(description(names, floor)))
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 

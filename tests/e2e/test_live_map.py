@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -19,6 +20,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from spoton_edge.client import Subscriber
+from spoton_edge.types import MapDescription
 from tests.e2e.browser import chromium, opened
 from tests.e2e.feed import CAMERAS, SPEED_MPS, Feed
 from tests.web import Served, serving
@@ -285,6 +287,27 @@ def test_names_from_messages_are_text_and_nothing_else(browser: Browser) -> None
         page.locator("#people button").first.click()
         expect(page.locator("#person-way")).to_contain_text(FORGED)
         assert read(page, "forged") == [0, None]
+
+
+@pytest.mark.parametrize("axes", ["y_up", "y_down"])
+def test_the_floor_plan_lies_where_the_site_file_says(browser: Browser, axes: str) -> None:
+    """A red spot of one metre around (2, 3) m, on a plan of 20 px a metre whose (0, 0) is at pixel (160, 150)."""
+    down = 1 if axes == "y_down" else -1
+    plan = np.full((300, 320, 3), 255, np.uint8)
+    u, v = 160 + 2 * 20, 150 + down * 3 * 20
+    plan[v - 10 : v + 10, u - 10 : u + 10] = (0, 0, 255)
+    png = cv2.imencode(".png", plan)[1].tobytes()
+    floor = MapDescription(20.0, (160.0, 150.0), axes, hashlib.sha256(png).hexdigest())
+    with Feed(plan=png, floor=floor) as feed, viewing(feed) as served, opened(browser, served.url) as page:
+        expect(row(page, 1)).to_be_visible()
+
+        def red(x: float, y: float) -> bool:
+            r, g, _, _ = read(page, "ground", [x, y])
+            return bool(r > 1.5 * g)
+
+        until(lambda: red(2.03, 3.02))
+        assert not red(2.83, 3.02)
+        assert not red(2.03, -3.02)
 
 
 def test_the_map_is_saved_as_a_picture(browser: Browser, hall: Served, tmp_path: Path) -> None:

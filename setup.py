@@ -16,13 +16,14 @@ OPTIMISED = ["-O3", "-fno-math-errno", "-ffp-contract=off", "-g0"]
 SANITIZED = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
 
 # What is not compiled itself does not reach the sdist unless an extension depends on it; cythonize replaces the .pyx.
-HEADERS = sorted(str(path) for pattern in ("ext/c/*.h", "ext/*.pxd") for path in Path().glob(pattern))
+HEADERS = sorted(str(path) for pattern in ("ext/c/*.h", "ext/*.px[di]") for path in Path().glob(pattern))
 
 C_SOURCES = {
     "bytetrack": [
         f"ext/c/{name}.c" for name in ("bytetrack", "bytetrack_memory", "crew", "kalman", "lapjv", "overlap")
     ],
     "detection": ["ext/c/detection.c"],
+    "evidence": ["ext/c/ground_pairs.c"],
     "letterbox": ["ext/c/resize.c"],
     "matching": ["ext/c/ground_pairs.c", "ext/c/lapjv.c"],
     "similarity": ["ext/c/similarity.c"],

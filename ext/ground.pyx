@@ -5,6 +5,8 @@
 
 from libc.math cimport NAN, fabs, isfinite, sqrt
 
+import numpy as np
+
 # A camera's row in the table: 9 of image -> floor, 12 of world -> image, the picture's size, whether
 # there is a plane, how many times the usual doubt there is in heights (0: they cannot be read), how tall people
 # look through this calibration (m), how many of them were measured, and 13 of the lens (`lens.Lens.row`; focal
@@ -340,49 +342,97 @@ cdef void fuse(
     yy[0] = nyy
 
 
-def expected(
-    const double[:, ::1] xy not None,
+cdef bint in_picture(
+    const double *plane, const double *region, Py_ssize_t corners, double x, double y, double *u, double *v
+) noexcept nogil:
+    """Whether a place of the floor is in a camera's picture and region, and its pixel."""
+    if plane[_HAS_PLANE] == 0 or not isfinite(x + y) or not seen_at(plane, x, y, u, v):
+        return False
+    if fabs(u[0] / plane[_WIDTH] - 0.5) > 0.5 or fabs(v[0] / plane[_HEIGHT] - 0.5) > 0.5:
+        return False
+    return inside(region, corners, u[0], v[0])
+
+
+cdef check_planes(table, corners, offsets):
+    if table.shape[1] != _COLUMNS or corners.shape[1] != 2 or offsets.shape[0] != table.shape[0] + 1:
+        raise ValueError("table must be (C, COLUMNS), corners (n, 2) and offsets (C + 1,)")
+    if offsets[0] < 0 or offsets[table.shape[0]] > corners.shape[0] or (np.diff(offsets) < 0).any():
+        raise ValueError("offsets must ascend within corners")
+
+
+def sight(
+    const double[:, :] xy not None,
     const double[:, ::1] table not None,
     const double[:, ::1] corners not None,
     const int[::1] offsets not None,
     const short[::1] camera not None,
     const float[:, ::1] xyxy not None,
     double margin,
-    unsigned char[:, ::1] sees not None,
+    unsigned char[:, ::1] flags not None,
 ):
-    """Which cameras ought to see people who stand at xy (M, 2): sees (M, C) is 1 where nothing would excuse a miss.
+    """What cameras have to do with people who stand at xy (M, 2): flags (M, C), 1 in view, and 2 where a miss has no excuse.
 
-    Excuses are: no plane, a foot outside of the picture or the region, or within `margin` of the picture's edge, and a
-    box (T, 4) of that camera before the foot.
+    Excuses are: not in view, or within `margin` of the picture's edge, or behind a box (T, 4) of that camera. Boxes lie
+    camera after camera, ascending.
     """
-    cdef Py_ssize_t i, c, k, rows = camera.shape[0]
+    cdef Py_ssize_t i, c, k, rows = camera.shape[0], cameras = table.shape[0]
     cdef double u = 0, v = 0
-    if sees.shape[0] != xy.shape[0] or sees.shape[1] != table.shape[0] or xyxy.shape[0] != rows:
-        raise ValueError("sees must be (M, C), xyxy (T, 4) with one camera each")
-    if xy.shape[1] != 2 or xyxy.shape[1] != 4 or table.shape[1] != _COLUMNS or offsets.shape[0] != table.shape[0] + 1:
+    cdef unsigned char flag
+    if flags.shape[0] != xy.shape[0] or flags.shape[1] != cameras or xyxy.shape[0] != rows:
+        raise ValueError("flags must be (M, C), xyxy (T, 4) with one camera each")
+    if xy.shape[1] != 2 or xyxy.shape[1] != 4:
         raise ValueError("wrong number of columns")
+    check_planes(table, corners, offsets)
+    cdef int[::1] first = np.zeros(cameras + 1, np.int32)  # box of each camera
+    for k in range(rows):
+        if not 0 <= camera[k] < cameras or (k and camera[k - 1] > camera[k]):
+            raise ValueError("cameras of boxes must ascend, and have a row in the table")
+        first[camera[k] + 1] = <int>k + 1
+    with nogil:
+        for c in range(cameras):
+            first[c + 1] = max(first[c], first[c + 1])
+        for i in range(xy.shape[0]):
+            for c in range(cameras):
+                flags[i, c] = 0
+                if not in_picture(
+                    &table[c, 0], &corners[0, 0] + 2 * offsets[c] if corners.shape[0] else NULL, offsets[c + 1] - offsets[c],
+                    xy[i, 0], xy[i, 1], &u, &v,
+                ):
+                    continue
+                flag = 3
+                if fabs(u / table[c, _WIDTH] - 0.5) > 0.5 - margin or fabs(v / table[c, _HEIGHT] - 0.5) > 0.5 - margin:
+                    flag = 1
+                for k in range(first[c], first[c + 1]):
+                    # A box that ends at the foot is somebody in this place, not somebody before it.
+                    if xyxy[k, 0] <= u <= xyxy[k, 2] and xyxy[k, 1] <= v <= xyxy[k, 3] - 0.1 * (xyxy[k, 3] - xyxy[k, 1]):
+                        flag = 1
+                        break
+                flags[i, c] = flag
+
+
+def watched(
+    const double[:, :] xy not None,
+    const double[:, ::1] table not None,
+    const double[:, ::1] corners not None,
+    const int[::1] offsets not None,
+    unsigned char[::1] out not None,
+):
+    """Whether places xy (M, 2) are in view of any camera: out (M,)."""
+    cdef Py_ssize_t i, c, cameras = table.shape[0]
+    cdef double u = 0, v = 0
+    if xy.shape[1] != 2 or out.shape[0] != xy.shape[0]:
+        raise ValueError("xy must be (M, 2) and out (M,)")
+    check_planes(table, corners, offsets)
     with nogil:
         for i in range(xy.shape[0]):
-            for c in range(table.shape[0]):
-                sees[i, c] = 0
-                if table[c, _HAS_PLANE] == 0 or not isfinite(xy[i, 0] + xy[i, 1]):
-                    continue
-                if not seen_at(&table[c, 0], xy[i, 0], xy[i, 1], &u, &v):
-                    continue
-                if fabs(u / table[c, _WIDTH] - 0.5) > 0.5 - margin or fabs(v / table[c, _HEIGHT] - 0.5) > 0.5 - margin:
-                    continue
-                sees[i, c] = inside(
-                    &corners[offsets[c], 0] if offsets[c + 1] > offsets[c] else NULL, offsets[c + 1] - offsets[c], u, v
-                )
-            for k in range(rows):
-                c = camera[k]
-                if not 0 <= c < table.shape[0] or sees[i, c] == 0:
-                    continue
-                if not seen_at(&table[c, 0], xy[i, 0], xy[i, 1], &u, &v):
-                    continue
-                # A box that ends at the foot is somebody in this place, not somebody before it.
-                if xyxy[k, 0] <= u <= xyxy[k, 2] and xyxy[k, 1] <= v <= xyxy[k, 3] - 0.1 * (xyxy[k, 3] - xyxy[k, 1]):
-                    sees[i, c] = 0
+            out[i] = False
+            for c in range(cameras):
+                if in_picture(
+                    &table[c, 0], &corners[0, 0] + 2 * offsets[c] if corners.shape[0] else NULL, offsets[c + 1] - offsets[c],
+                    xy[i, 0], xy[i, 1], &u, &v,
+                ):
+                    out[i] = True
+                    break
 
 
 def crowding(const short[::1] camera not None, const float[:, ::1] xyxy not None, float[::1] share not None):
@@ -406,44 +456,3 @@ def crowding(const short[::1] camera not None, const float[:, ::1] xyxy not None
                 share[i] = max(share[i], <float>(w * h / area)) if area > 0 else 1
                 area = (xyxy[j, 2] - xyxy[j, 0]) * (xyxy[j, 3] - xyxy[j, 1])
                 share[j] = max(share[j], <float>(w * h / area)) if area > 0 else 1
-
-
-cdef inline double iou(const float *a, const float *b) noexcept nogil:
-    cdef double w = min(a[2], b[2]) - max(a[0], b[0])
-    cdef double h = min(a[3], b[3]) - max(a[1], b[1])
-    if w <= 0 or h <= 0:
-        return 0.0
-    return w * h / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - w * h)
-
-
-def link_margin(
-    const short[::1] camera not None,
-    const float[:, ::1] xyxy not None,
-    const int[::1] own not None,
-    const short[::1] before_camera not None,
-    const float[:, ::1] before not None,
-    double[::1] margin not None,
-):
-    """By how much the IoU of each box (T, 4) with its own tracklet's last box exceeds that with any other of its camera.
-
-    own (T,) is the row of the tracklet in `before` (K, 4), -1: it had none, and its margin is 0.
-    """
-    cdef Py_ssize_t i, k
-    cdef double other
-    if xyxy.shape[0] != camera.shape[0] or own.shape[0] != camera.shape[0] or margin.shape[0] != camera.shape[0]:
-        raise ValueError("camera, xyxy, own and margin must have the same number of rows")
-    if before.shape[0] != before_camera.shape[0] or xyxy.shape[1] != 4 or before.shape[1] != 4:
-        raise ValueError("boxes have 4 numbers and a camera each")
-    for i in range(own.shape[0]):
-        if own[i] >= before.shape[0]:
-            raise ValueError("own names a box that does not exist")
-    with nogil:
-        for i in range(camera.shape[0]):
-            margin[i] = 0.0
-            if own[i] < 0:
-                continue
-            other = 0.0
-            for k in range(before.shape[0]):
-                if k != own[i] and before_camera[k] == camera[i]:
-                    other = max(other, iou(&xyxy[i, 0], &before[k, 0]))
-            margin[i] = max(0.0, iou(&xyxy[i, 0], &before[own[i], 0]) - other)

@@ -13,6 +13,8 @@ from itertools import count
 
 import numpy as np
 
+from spoton_edge._ext import evidence
+from spoton_edge._ext import tracklets as tracklets_
 from spoton_edge.crop_schedule import CropSchedule
 from spoton_edge.gallery import Appearance
 from spoton_edge.global_track import Motion, Records, TrackTable
@@ -26,7 +28,7 @@ from spoton_edge.policy import Policy
 from spoton_edge.roster import choose_views, global_tracks
 from spoton_edge.tracklet_book import TrackletBook, keys_of
 from spoton_edge.twins import Twins
-from spoton_edge.types import F4, F8, I2, I4, I8, Bool, Event, GlobalTracks, Reason, Tracklets, TrackState
+from spoton_edge.types import F4, F8, I2, I4, I8, U8, Bool, Event, GlobalTracks, Reason, Tracklets, TrackState
 
 WATCHED_NS = 2_000_000_000  # a camera that saw a person so lately has not lost him
 
@@ -62,6 +64,7 @@ class Associator:
         self.policy = policy or Policy()
         sizes = [(np.nan, np.nan) if plane is None else plane.image_size for plane in self.site.planes]
         self._sizes = np.array(sizes, np.float64).reshape(-1, 2)
+        self._picture_height = np.where(np.isfinite(self._sizes[:, 1]), self._sizes[:, 1], 1080.0)  # not known: full HD
         self.handoff = Handoff(tuple(links), self._sizes, max_speed_mps)
         self._forget_ns, self._lost_ns = int(forget_s * 1e9), int(lost_s * 1e9)
         self._max_people = max_people
@@ -70,7 +73,7 @@ class Associator:
         self._book = TrackletBook()
         self._looks = Looks(appearance, 2 * max_people, refresh_s)
         self._crops = CropSchedule(crops_per_batch, refresh_s, self._sizes)
-        self._twins = Twins(self.site, self.policy)
+        self._twins = Twins(self.policy)
         self._life = LifeBook()
         self._next_id = next_id or count(first_id).__next__
         self._began_ns: int | None = None
@@ -114,26 +117,24 @@ class Associator:
         if self._began_ns is None:
             self._began_ns = self._tracks.now_ns
         weight = 1.0 if first else min(1.0, dt_s / self.policy.evidence_s)
-        at = self._book.enter(keys_of(seen), seen, camera, self._tracks.now_ns)
-        held = self._tracks.rows_of(self._book.entry["uid"][at])
+        at = self._book.enter(seen, camera, self._tracks.now_ns)
+        held = tracklets_.holders(self._book.entry, self._tracks.record, at)
         margin = self._book.entry["margin"][at]
         found = match_tracklets(seen, held, margin, self._tracks, self._looks, self.policy)
         self._fuse(seen, found.track)
         self._begin(seen, found.track)
         self._note(seen, found, held, at, events)
-        self._weigh(seen, found, camera, weight)
+        flags = self._weigh(seen, found, camera, weight)
         self._looks.learn(seen, found.track, held, at, self._book, self._tracks.record)
-        for pair in self._twins.watch(self._tracks, seen, found.track, weight):
-            i, j = (np.flatnonzero(found.track == row) for row in pair)
-            if self._agree(seen, i, j):
-                self._join(*pair, events)
+        for one, other in self._twins.watch(self._tracks, flags, weight).tolist():
+            if self._agree(seen, np.flatnonzero(found.track == one), np.flatnonzero(found.track == other)):
+                self._join(one, other, events)
         self._tracks.sweep()
         self._name(events)
         self._retire(events)
-        row = self._tracks.rows_of(self._book.entry["uid"][at])
-        choose_views(self._tracks, self._book, seen, row, self._sizes)
-        told = self._lost[self._tracks.now_ns - self._lost["seen_ns"] <= self._lost_ns]
-        return global_tracks(self._tracks, told, self._book, seen, row), events
+        row = tracklets_.holders(self._book.entry, self._tracks.record, at)
+        choose_views(self._tracks, self._book, seen, row, self._picture_height)
+        return global_tracks(self._tracks, self._lost, self._lost_ns, self._book, seen, row), events
 
     def _fuse(self, seen: Tracklets, track: I4) -> None:
         """Feed matched foot points to their tracks; a view that disagrees beyond reason is taken off its track."""
@@ -189,15 +190,19 @@ class Associator:
                 self._life.lose(int(record["global_id"][held[i]]), when, seen, int(i), global_id)
             if came != camera and not self._watched(int(person["uid"]), camera):
                 events.append(Event("handed_off", when, global_id, camera=camera, from_camera=came, reason=reason))
-        entry["uid"][at] = np.where(track >= 0, record["uid"][track] if len(record) else -1, -1)
-        fresh = np.flatnonzero((track >= 0) & (seen.state == TrackState.VISIBLE))
-        entry["fresh"][at[fresh]] = True
-        # The surest view of each track is its last sight.
-        doubt = seen.ground_cov[fresh, 0] + seen.ground_cov[fresh, 2]  # NaN, not placed, sorts last
-        order = np.lexsort((doubt, track[fresh]))
-        row, first = np.unique(track[fresh][order], return_index=True)
-        best = fresh[order[first]]
-        self._tracks.mark_seen(row, seen.captured_ns[best], seen.camera[best], _feet(seen.xyxy[best]))
+        evidence.note(
+            record,
+            self._tracks.state,
+            self._tracks.cov,
+            entry,
+            at,
+            track,
+            seen.camera,
+            seen.state,
+            seen.captured_ns,
+            seen.xyxy,
+            seen.ground_cov,
+        )
 
     def _watched(self, uid: int, camera: int) -> bool:
         """Whether this camera saw this person within the last seconds."""
@@ -205,22 +210,28 @@ class Associator:
         mine = (entry["uid"] == uid) & (entry["camera"] == camera)
         return bool((mine & (self._tracks.now_ns - entry["seen_ns"] < WATCHED_NS)).any())
 
-    def _weigh(self, seen: Tracklets, found: Match, camera: I2, weight: float) -> None:
-        """Weigh what was seen against what ought to have been seen: how sure it is that each track is a person."""
-        record, policy, track = self._tracks.record, self.policy, found.track
-        has_view = np.zeros((len(record), len(self.site.planes)), np.bool_)
-        hits = np.zeros(len(record))
-        use = np.flatnonzero(track >= 0)
-        has_view[track[use], seen.camera[use]] = True
-        shadow = found.explained[use] & (record["global_id"][track[use]] < 0)
-        np.add.at(hits, track[use], np.where(shadow, policy.shadow, 1.0))
-        looked = np.zeros(len(self.site.planes), np.bool_)
-        looked[camera] = True
-        looked[seen.camera[seen.state == TrackState.COASTING]] = False  # its detector had this frame off
-        ought = self.site.expected(np.ascontiguousarray(self._tracks.state[:, :2]), seen.camera, seen.xyxy)
-        misses = (ought & ~has_view & looked).sum(axis=1)
-        change = (policy.hit_nats * hits - policy.miss_nats * misses) * np.where(record["hits"] <= 1, 1.0, weight)
-        record["sureness"] = np.clip(record["sureness"] + change, -policy.most_nats, policy.most_nats)
+    def _weigh(self, seen: Tracklets, found: Match, camera: I2, weight: float) -> U8:
+        """Weigh what was seen against what ought to have been seen: how sure it is that each track is a person.
+
+        Returns what each camera has to do with each track, flags (M, C) IN_VIEW, EXPECTED, SHOWN.
+        """
+        policy = self.policy
+        flags = self.site.sight(self._tracks.state[:, :2], seen.camera, seen.xyxy)
+        evidence.weigh(
+            self._tracks.record,
+            flags,
+            found.track,
+            seen.camera,
+            seen.state,
+            found.explained.view(np.uint8),
+            np.ascontiguousarray(camera),
+            policy.hit_nats,
+            policy.miss_nats,
+            policy.shadow,
+            weight,
+            policy.most_nats,
+        )
+        return flags
 
     def _join(self, i: int, j: int, events: list[Event]) -> None:
         """Make two rows one person: the older id stays, and the row that goes is marked."""
@@ -244,12 +255,11 @@ class Associator:
         candidates = np.flatnonzero(record["global_id"] < 0).astype(np.int32)
         if not len(candidates):
             return
-        named = set(record["uid"][record["global_id"] >= 0].tolist())
         need = np.full(len(candidates), self.policy.sure_nats)
         if table.now_ns - (self._began_ns or 0) > self.policy.settle_s * 1e9:
             need += self.policy.inner_nats * self._inner(table.state[candidates, :2])
         young = table.now_ns - record["born_ns"][candidates] < self.policy.hold_s * 1e9
-        shadow = np.array([self._twins.shadow(int(uid), named) for uid in record["uid"][candidates]], np.bool_)
+        shadow = self._twins.shadows(table)[candidates]
         ready = candidates[(record["sureness"][candidates] >= need) & ~(young & shadow)]
         if not len(ready):
             return
@@ -275,7 +285,7 @@ class Associator:
         """1 for places (n, 2) that nobody can have come to unseen, as all around them is in view; else 0."""
         angle = np.arange(8) * np.pi / 4
         around = xy[:, None] + np.stack([np.cos(angle), np.sin(angle)], axis=1)
-        in_view = self.site.in_view(np.ascontiguousarray(around.reshape(-1, 2))).any(axis=1)
+        in_view = self.site.watched(around.reshape(-1, 2))
         return np.asarray(in_view.reshape(-1, 8).all(axis=1), np.float64)
 
     def _resume(self, row: int, old: Records, verdict: Verdict, events: list[Event]) -> None:
@@ -299,7 +309,7 @@ class Associator:
         unseen_s = (now_ns - record["seen_ns"]) * 1e-9
         named = record["global_id"] >= 0
         dead = ~named & ((unseen_s > policy.hold_s) | (record["sureness"] < -policy.hit_nats))
-        in_view = self.site.in_view(np.ascontiguousarray(table.state[:, :2])).any(axis=1)
+        in_view = self.site.watched(table.state[:, :2])
         doubtful = (record["sureness"] < 0) | (unseen_s > policy.coast_s) | ((unseen_s > policy.leave_s) & ~in_view)
         doubtful |= table.position_sd() > policy.coast_sd_m  # never where there is no place
         lost = named & (unseen_s > 0) & doubtful

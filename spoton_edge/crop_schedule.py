@@ -9,7 +9,7 @@ import numpy as np
 from spoton_edge._ext import ground
 from spoton_edge.global_track import TrackTable
 from spoton_edge.tracklet_book import TrackletBook, keys_of
-from spoton_edge.types import F8, I4, Bool, FootPoint, Tracklets, TrackState
+from spoton_edge.types import F8, I4, I8, Bool, FootPoint, Tracklets, TrackState
 
 NEVER = np.iinfo(np.int64).max
 
@@ -25,7 +25,7 @@ class CropSchedule:
         self._sizes = image_sizes
 
     def wanted(
-        self, tracklets: Tracklets, book: TrackletBook, table: TrackTable, in_crowd: Callable[[int], bool]
+        self, tracklets: Tracklets, book: TrackletBook, table: TrackTable, in_crowd: Callable[[I8], Bool]
     ) -> Bool:
         """Which tracklets (T,) to embed now."""
         share = np.empty(len(tracklets), np.float32)
@@ -42,7 +42,7 @@ class CropSchedule:
         row = table.rows_of(uid)
         unnamed = row < 0
         unnamed[~unnamed] = table.record["global_id"][row[~unnamed]] < 0
-        ambiguous = np.array([in_crowd(int(u)) for u in uid], np.bool_)
+        ambiguous = in_crowd(uid)
         urgent = (unnamed | ambiguous | self._leaving(tracklets, known, at, book)) & (age_ns > self._refresh_ns // 4)
         want: Bool = usable & (urgent | (age_ns > self._refresh_ns))
         if want.sum() > self._crops_per_batch:

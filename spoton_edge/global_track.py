@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spoton_edge._ext import fusion, matching
-from spoton_edge.types import F8, I2, I4, I8, Bool
+from spoton_edge.types import F8, I4, I8, Bool
 
-TRACK = np.dtype(
+TRACK = np.dtype(  # as in ext/records.pxd
     [
         ("uid", np.int64),
         ("global_id", np.int64),  # -1: a candidate
@@ -31,7 +31,8 @@ TRACK = np.dtype(
         ("hits", np.int64),  # steps with a view
         ("best_view", np.int16),
         ("entry", np.int32),  # of the gallery
-    ]
+    ],
+    align=True,
 )
 Records = NDArray[np.void]
 
@@ -137,17 +138,6 @@ class TrackTable:
         stay[self._going] = False
         self._going.clear()
         self.record, self.state, self.cov = self.record[stay], self.state[stay], self.cov[stay]
-
-    def mark_seen(self, row: I4, captured_ns: I8, camera: I2, foot: F8) -> None:
-        """Note the last sight of the tracks in `row` (n,), each given once."""
-        cov = self.cov[row]
-        self.record["seen_ns"][row] = captured_ns
-        self.record["seen_xy"][row] = self.state[row, :2]
-        self.record["seen_sd"][row] = np.sqrt(0.5 * (cov[:, 0, 0] + cov[:, 1, 1]))
-        self.record["seen_speed"][row] = np.hypot(self.state[row, 2], self.state[row, 3])
-        self.record["seen_camera"][row] = camera
-        self.record["seen_foot"][row] = foot
-        self.record["hits"][row] += 1
 
     def position_sd(self) -> F8:
         """(M,) m; NaN where a track cannot be placed."""

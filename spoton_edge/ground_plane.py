@@ -18,9 +18,10 @@ from numpy.typing import ArrayLike
 from spoton_edge._ext import ground
 from spoton_edge.lens import COLUMNS as LENS_COLUMNS
 from spoton_edge.lens import Lens
-from spoton_edge.types import F4, F8, I2, Bool, Tracklets
+from spoton_edge.types import F4, F8, I2, U8, Bool, Tracklets
 
 BIAS_RATE = 0.005  # per foot point: a camera is known after a few hundred
+IN_VIEW, EXPECTED, SHOWN = 1, 2, 4  # flags of `Site.sight`; SHOWN is added where a tracklet shows a track
 HAS_PLANE, PEOPLE_M = 23, 25  # columns of the table in ext/ground.pyx
 
 
@@ -172,9 +173,11 @@ class Site:
         ground.project(camera, xyxy, self.table, self.corners, self.offsets, self.model, xy, cov, foot)
         return replace(tracklets, ground_xy=xy - self._bias[camera], ground_cov=cov, foot=foot)
 
-    def in_view(self, xy: F8) -> Bool:
-        """Which cameras (M, C) have places xy (M, 2) m in their picture and region."""
-        return self.expected(xy, np.zeros(0, np.int16), np.zeros((0, 4), np.float32), margin=0.0)
+    def watched(self, xy: F8) -> Bool:
+        """Which places xy (M, 2) m are in the picture and region of any camera."""
+        out = np.empty(len(xy), np.uint8)
+        ground.watched(xy, self.table, self.corners, self.offsets, out)
+        return out.view(np.bool_)
 
     def learn_bias(self, camera: I2, error: F8) -> None:
         """Learn by how much each camera places people beside where all cameras do; error (n, 2) m of rows of `camera`.
@@ -187,11 +190,14 @@ class Site:
         placed = self.table[:, HAS_PLANE] > 0
         self._bias[placed] -= self._bias[placed].mean(axis=0)
 
-    def expected(self, xy: F8, camera: I2, xyxy: F4, margin: float = 0.03) -> Bool:
-        """Which cameras (M, C) ought to see people at xy (M, 2) m: in view, and no box (T, 4) before them."""
-        sees = np.empty((len(xy), len(self.planes)), np.uint8)
-        ground.expected(xy, self.table, self.corners, self.offsets, camera, xyxy, margin, sees)
-        return sees.view(np.bool_)
+    def sight(self, xy: F8, camera: I2, xyxy: F4, margin: float = 0.03) -> U8:
+        """What cameras have to do with people at xy (M, 2) m: flags (M, C) IN_VIEW, and EXPECTED where they ought to
+
+        be seen: no box (T, 4) is before them, and they are not within `margin` of the picture's edge.
+        """
+        flags = np.empty((len(xy), len(self.planes)), np.uint8)
+        ground.sight(xy, self.table, self.corners, self.offsets, camera, xyxy, margin, flags)
+        return flags
 
 
 def clip_polygon(corners: F8, line: F8) -> F8:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from spoton_edge._ext import ground
-from spoton_edge.types import F8, I4, I8, Tracklets
+from spoton_edge._ext import tracklets as _ext
+from spoton_edge.types import I2, I4, I8, Tracklets
 
-ENTRY = np.dtype(
+ENTRY = np.dtype(  # as in ext/records.pxd
     [
         ("key", np.int64),
         ("uid", np.int64),  # of the track it is part of, -1: none
@@ -21,7 +21,8 @@ ENTRY = np.dtype(
         ("score", np.float32),
         ("fresh", np.bool_),  # seen in its camera's latest batch
         ("margin", np.float64),  # IoU with its own last box, less that with the nearest other tracklet's
-    ]
+    ],
+    align=True,
 )
 
 
@@ -44,47 +45,25 @@ class TrackletBook:
         row = np.minimum(np.searchsorted(self.entry["key"], keys), len(self.entry) - 1)
         return np.where(self.entry["key"][row] == keys, row, -1).astype(np.int32)
 
-    def enter(self, keys: I8, tracklets: Tracklets, batch_cameras: NDArray[np.int16], now_ns: int) -> I4:
-        """Bring the tracklets of this step in, new ones included; their rows (T,)."""
-        row = self.rows_of(keys)
-        margin = self._margin(row, tracklets)
-        new = np.flatnonzero(row < 0)
-        stale = now_ns - self.entry["seen_ns"] > self._forget_ns
-        if len(new) or stale.any():
-            fresh = np.zeros(len(new), ENTRY)
-            fresh["key"], fresh["uid"], fresh["camera"] = keys[new], -1, tracklets.camera[new]
-            fresh["first_ns"] = tracklets.captured_ns[new]
-            stale[row[row >= 0]] = False
-            entry = np.concatenate([self.entry[~stale], fresh])
-            self.entry = entry[np.argsort(entry["key"], kind="stable")]
-            row = self.rows_of(keys)
-        in_batch = np.zeros(
-            max(int(batch_cameras.max(initial=0)), int(self.entry["camera"].max(initial=0))) + 1, np.bool_
+    def enter(self, tracklets: Tracklets, batch_cameras: I2, now_ns: int) -> I4:
+        """Bring the tracklets of this step in, in ascending order of key, new ones included; their rows (T,)."""
+        after, row = np.empty(len(self.entry) + len(tracklets), ENTRY), np.empty(len(tracklets), np.int32)
+        count = _ext.enter(
+            self.entry,
+            keys_of(tracklets),
+            tracklets.camera,
+            tracklets.captured_ns,
+            tracklets.xyxy,
+            tracklets.score,
+            np.ascontiguousarray(batch_cameras),
+            now_ns,
+            self._forget_ns,
+            after,
+            row,
         )
-        in_batch[batch_cameras] = True
-        self.entry["fresh"] &= ~in_batch[self.entry["camera"]]
-        self.entry["seen_ns"][row] = tracklets.captured_ns
-        self.entry["margin"][row] = margin
-        self.entry["box"][row] = tracklets.xyxy
-        self.entry["score"][row] = tracklets.score
+        self.entry = after[:count]
         return row
 
     def rename(self, uid: int, new: int) -> None:
         """The tracklets of one track are another's from now on; -1: nobody's."""
         self.entry["uid"][self.entry["uid"] == uid] = new
-
-    def _margin(self, row: I4, tracklets: Tracklets) -> F8:
-        """How much better each box continues its own tracklet than another of its camera, (T,)."""
-        before = np.flatnonzero(self.entry["fresh"])
-        place = np.full(len(self.entry) + 1, -1, np.int32)
-        place[before] = np.arange(len(before), dtype=np.int32)
-        margin = np.empty(len(row))
-        ground.link_margin(
-            tracklets.camera,
-            tracklets.xyxy,
-            place[row],
-            np.ascontiguousarray(self.entry["camera"][before]),
-            np.ascontiguousarray(self.entry["box"][before]),
-            margin,
-        )
-        return margin

@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spoton_edge.ground_plane import (
+    EXPECTED,
+    IN_VIEW,
     PEOPLE_M,
     FootModel,
     GroundPlane,
@@ -122,9 +124,12 @@ def test_a_person_before_the_foot_excuses_a_miss_and_one_in_the_same_place_does_
     u, v = PLANE.to_image(at)[0]
 
     def ought(box: list[float]) -> bool:
-        return bool(site.expected(at, np.zeros(1, np.int16), np.array([box], np.float32))[0, 0])
+        (flags,) = site.sight(at, np.zeros(1, np.int16), np.array([box], np.float32))[0]
+        assert flags & IN_VIEW
+        return bool(flags & EXPECTED)
 
-    assert site.in_view(at)[0, 0]
+    assert site.watched(at).tolist() == [True]
+    assert site.watched(at + 1e6).tolist() == [False]
     assert not ought([u - 40, v - 60, u + 40, v + 100])
     assert ought([u - 40, v - 160, u + 40, v + 2])
     assert ought([u + 50, v - 60, u + 130, v + 100])

@@ -1,0 +1,48 @@
+from typing import Any
+
+from numpy.typing import NDArray
+
+from spoton_edge.types import F4, F8, I2, I4, I8, U8, Bool
+
+def note(
+    records: NDArray[Any],
+    state: F8,
+    cov: F8,
+    entries: NDArray[Any],
+    at: I4,
+    track: I4,
+    camera: I2,
+    seen_state: U8,
+    captured_ns: I8,
+    xyxy: F4,
+    ground_cov: F8,
+) -> None: ...
+def weigh(
+    records: NDArray[Any],
+    flags: U8,
+    track: I4,
+    camera: I2,
+    seen_state: U8,
+    explained: U8,
+    batch_cameras: I2,
+    hit_nats: float,
+    miss_nats: float,
+    shadow: float,
+    weight: float,
+    most_nats: float,
+) -> None: ...
+def compare_twins(
+    records: NDArray[Any],
+    state: F8,
+    cov: F8,
+    flags: U8,
+    pairs: NDArray[Any],
+    twin_m: float,
+    near_d2: float,
+    ripe_d2: float,
+    tell_apart_nats: float,
+    miss_nats: float,
+    weight: float,
+    one_nats: float,
+    most_nats: float,
+) -> tuple[NDArray[Any], I4, Bool]: ...

@@ -1,0 +1,181 @@
+"""Slow, obvious twins of `tracklets`, `evidence` and `roster`, person by person; the compiled ones must agree."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spoton_edge.ground_plane import EXPECTED, IN_VIEW, SHOWN, Site
+from spoton_edge.tracklet_book import ENTRY
+from spoton_edge.types import F4, F8, I2, I4, I8, U8, Bool, TrackState
+from tests.reference_identity import as_matrix, distance2
+
+Table = NDArray[np.void]
+
+
+def iou(a: F4, b: F4) -> float:
+    w, h = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    both = max(float(w), 0.0) * max(float(h), 0.0)
+    return both / float((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both) if both else 0.0
+
+
+def enter(
+    book: Table, keys: I8, camera: I2, captured_ns: I8, xyxy: F4, score: F4, batch: I2, now_ns: int, forget_ns: int
+) -> tuple[Table, I4]:
+    """The book after a step, and where its tracklets stand."""
+    entries = {int(e["key"]): e.copy() for e in book}
+    fresh = [e.copy() for e in book if e["fresh"]]
+    for e in entries.values():
+        e["fresh"] &= e["camera"] not in batch
+    for key, c, when, box, s in zip(keys.tolist(), camera, captured_ns, xyxy, score, strict=True):
+        if key not in entries:
+            e = entries[key] = np.zeros(1, ENTRY)[0]
+            e["key"], e["uid"], e["camera"], e["first_ns"] = key, -1, c, when
+        e = entries[key]
+        mine = [iou(box, f["box"]) for f in fresh if f["key"] == key]
+        others = [iou(box, f["box"]) for f in fresh if f["key"] != key and f["camera"] == c]
+        e["margin"] = max(mine[0] - max(others, default=0.0), 0.0) if mine else 0.0
+        e["seen_ns"], e["box"], e["score"] = when, box, s
+    kept = [k for k in sorted(entries) if k in keys or now_ns - entries[k]["seen_ns"] <= forget_ns]
+    return np.array([entries[k] for k in kept], ENTRY), np.array([kept.index(int(k)) for k in keys], np.int32)
+
+
+def note(
+    record: Table, state: F8, cov: F8, entry: Table, at: I4, track: I4, camera: I2, seen: U8, when: I8, xyxy: F4, r: F8
+) -> None:
+    for t, j in enumerate(track):
+        entry["uid"][at[t]] = record["uid"][j] if j >= 0 else -1
+        entry["fresh"][at[t]] |= j >= 0 and seen[t] == TrackState.VISIBLE
+    for j, person in enumerate(record):
+        views = [t for t in range(len(track)) if track[t] == j and seen[t] == TrackState.VISIBLE]
+        if not views:
+            continue
+        doubt = np.array([np.trace(as_matrix(r[t])) for t in views])
+        t = views[int(np.argmin(np.where(np.isnan(doubt), np.inf, doubt)))]
+        person["seen_ns"], person["seen_camera"], person["seen_xy"] = when[t], camera[t], state[j, :2]
+        person["seen_foot"] = (xyxy[t, 0] + xyxy[t, 2]) / 2, xyxy[t, 3]
+        person["seen_sd"] = np.sqrt(np.trace(cov[j, :2, :2]) / 2)
+        person["seen_speed"] = np.linalg.norm(state[j, 2:])
+        person["hits"] += 1
+
+
+def weigh(
+    record: Table, flags: U8, track: I4, camera: I2, seen: U8, explained: Bool, batch: I2, numbers: dict[str, float]
+) -> None:
+    looked = set(batch.tolist()) - set(camera[seen == TrackState.COASTING].tolist())
+    for j, person in enumerate(record):
+        views = np.flatnonzero(track == j)
+        flags[j, camera[views]] |= SHOWN
+        gain = 0.0
+        for t in views:
+            gain += numbers["hit_nats"] * (numbers["shadow"] if explained[t] and person["global_id"] < 0 else 1.0)
+        for c in looked:
+            gain -= numbers["miss_nats"] * bool(flags[j, c] & EXPECTED and not flags[j, c] & SHOWN)
+        gain *= 1.0 if person["hits"] <= 1 else numbers["weight"]
+        person["sureness"] = np.clip(person["sureness"] + gain, -numbers["most_nats"], numbers["most_nats"])
+
+
+def compare_twins(
+    record: Table, state: F8, cov: F8, flags: U8, pairs: dict[tuple[int, int], float], numbers: dict[str, float]
+) -> tuple[dict[tuple[int, int], float], list[tuple[int, int]], Bool]:
+    uid = record["uid"].tolist()
+    pairs = {pair: nats for pair, nats in pairs.items() if set(pair) <= set(uid)}
+    ones: list[tuple[int, int]] = []
+    near = np.zeros(len(uid), np.bool_)
+    for i in range(len(uid)):
+        for j in range(i + 1, len(uid)):
+            r = cov[i, :2, :2] + numbers["twin_m"] ** 2 * np.eye(2)
+            d2 = distance2(state[j], cov[j], state[i, :2], np.array([r[0, 0], r[0, 1], r[1, 1]]), 0.0)
+            if d2 > numbers["near_d2"]:
+                continue
+            near[[i, j]] = True
+            shown = (flags[[i, j]] & SHOWN) > 0
+            able = ((flags[[i, j]] & IN_VIEW) > 0).all(axis=0)
+            change = numbers["tell_apart_nats"] * shown.all(axis=0).sum()
+            change -= min(numbers["miss_nats"] * ((shown[0] != shown[1]) & able).sum(), 1.0)
+            nats = pairs.get((uid[i], uid[j]), 0.0) + numbers["weight"] * change
+            pairs[uid[i], uid[j]] = nats = min(max(nats, -numbers["one_nats"]), numbers["most_nats"])
+            ripe = shown.any(axis=1).all() and d2 < numbers["ripe_d2"] and nats <= -numbers["one_nats"]
+            if ripe and not {i, j} & {row for one in ones for row in one}:
+                ones.append((i, j))
+    return pairs, ones, near
+
+
+def choose_views(
+    record: Table,
+    entry: Table,
+    camera: I2,
+    xyxy: F4,
+    foot: U8,
+    row: I4,
+    height: F8,
+    worth: F8,
+    bonus: float,
+    since: int,
+) -> None:
+    for j, person in enumerate(record):
+        best = person["best_view"]
+        views = [t for t in range(len(row)) if row[t] == j]
+        recent = (entry["uid"] == person["uid"]) & (entry["camera"] == best) & (entry["seen_ns"] > since)
+        if not views or (recent.any() and best not in camera[views]):
+            continue
+
+        def quality(t: int, best: int = best) -> tuple[float, int]:
+            share = (xyxy[t, 3] - xyxy[t, 1]) / height[camera[t]] * worth[foot[t]]
+            return share * (bonus if camera[t] == best else 1.0), -int(camera[t])
+
+        person["best_view"] = camera[max(views, key=quality)]
+
+
+def tell(
+    record: Table, state: F8, cov: F8, lost: Table, entry: Table, row: I4, now_ns: int, lost_since: int, since: int
+) -> list[dict[str, Any]]:
+    """Everybody who is told of, with `views`: his tracklets."""
+    people = []
+    for j, person in enumerate(record):
+        recent = (entry["uid"] == person["uid"]) & entry["fresh"] & (entry["seen_ns"] > since)
+        people.append(
+            {
+                "global_id": person["global_id"],
+                "xy": state[j, :2],
+                "velocity": state[j, 2:],
+                "cov": cov[j, [0, 0, 1], [0, 1, 1]],
+                "state": TrackState.VISIBLE if recent.any() else TrackState.COASTING,
+                "age_s": (now_ns - person["born_ns"]) * 1e-9,
+                "best_view": person["best_view"] if recent.any() else -1,
+                "views": np.flatnonzero(row == j).tolist(),
+            }
+        )
+    for person in lost[lost["seen_ns"] >= lost_since]:
+        people.append(
+            {
+                "global_id": person["global_id"],
+                "xy": person["seen_xy"],
+                "velocity": np.zeros(2),
+                "cov": person["seen_sd"] ** 2 * np.array([1.0, 0.0, 1.0]),
+                "state": TrackState.LOST,
+                "age_s": (now_ns - person["born_ns"]) * 1e-9,
+                "best_view": -1,
+                "views": [],
+            }
+        )
+    return sorted((p for p in people if p["global_id"] >= 0), key=lambda p: p["global_id"])
+
+
+def sight(site: Site, xy: F8, camera: I2, xyxy: F4, margin: float) -> U8:
+    flags = np.zeros((len(xy), len(site.planes)), np.uint8)
+    for c, plane in enumerate(site.planes):
+        if plane is None:
+            continue
+        for i, (u, v) in enumerate(plane.to_image(xy)):
+            share = np.array([u, v]) / plane.image_size
+            if not ((share >= 0) & (share <= 1)).all():
+                continue
+            covered = any(
+                x1 <= u <= x2 and y1 <= v <= y2 - 0.1 * (y2 - y1) for x1, y1, x2, y2 in xyxy[camera == c].tolist()
+            )
+            inner = ((share >= margin) & (share <= 1 - margin)).all()
+            flags[i, c] = IN_VIEW | (EXPECTED if inner and not covered else 0)
+    return flags

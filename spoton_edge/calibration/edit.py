@@ -6,7 +6,6 @@ place is the same; where that is gone, it moves to the section's head.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -88,7 +87,7 @@ def _in_block(text: str, camera: Any, key: str, value: Any) -> _Splice:
 
 def _in_flow(camera: Any, key: str, value: Any) -> _Splice:
     found = _pair(camera, key)
-    written = "" if value is None else f"{key}: {json.dumps(value)}"
+    written = "" if value is None else _flow(key, value)
     if found is not None and value is not None:
         return _Splice(found[0].start_mark.index, found[1].end_mark.index, written)
     keys = [name.value for name, _ in camera.value]
@@ -98,6 +97,11 @@ def _in_flow(camera: Any, key: str, value: Any) -> _Splice:
     if keys.index(key) == 0:
         return _Splice(found[0].start_mark.index, camera.value[1][0].start_mark.index, "")
     return _Splice(before, found[1].end_mark.index, "")
+
+
+def _flow(key: str, value: Any) -> str:
+    """The pair on one line, without the braces."""
+    return dump({key: value}, flow=True).strip().removeprefix("{").removesuffix("}")
 
 
 def _content_end(text: str, pair: tuple[Any, Any]) -> int:
@@ -120,8 +124,12 @@ def _line_end(text: str, at: int) -> int:
 
 def _block(key: str, value: Any, indent: int, old: Sequence[str]) -> str:
     """The key's lines as a block, with the comments of its old lines."""
-    plain = not isinstance(value, Mapping | list)
-    lines = [f"{key}: {json.dumps(value)}"] if plain else dump({key: value}).rstrip("\n").split("\n")
+    if isinstance(value, Mapping):
+        lines = dump({key: value}).rstrip("\n").split("\n")
+    elif isinstance(value, list) and isinstance(value[0], Mapping):
+        lines = [f"{key}:", *(f"- {dump(dict(entry), flow=True).strip()}" for entry in value)]
+    else:
+        lines = [_flow(key, value)]
     spare = [found[1] for line in old[1:] if (found := _COMMENT.search(line)) and line.lstrip().startswith("#")]
     for line in old:
         comment = _COMMENT.search(line)

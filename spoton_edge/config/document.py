@@ -121,9 +121,12 @@ def read(path: Path) -> Document:
     return document
 
 
-def dump(data: dict[str, Any]) -> str:
-    """YAML text in the order of the data, lists of plain values on one line."""
-    text: str = yaml.dump(data, Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
+def dump(data: dict[str, Any], *, flow: bool = False) -> str:
+    """YAML text in the order of the data, lists of plain values on one line; flow: all on one line, in braces."""
+    style, width = (True, 10**6) if flow else (None, 120)
+    text: str = yaml.dump(
+        data, Dumper=_Dumper, sort_keys=False, default_flow_style=style, width=width, allow_unicode=True
+    )
     return text
 
 

@@ -39,6 +39,7 @@ export class Floor extends Pane {
       const sign = down ? 1 : -1;
       places.push([-u / scale, (sign * -v) / scale]);
       places.push([(this.plan.width - u) / scale, (sign * (this.plan.height - v)) / scale]);
+      for (const { camera } of this.store.verdicts.values()) if (camera) places.push(camera);
     } else {
       for (const camera of this.store.cameras) {
         for (const point of camera.points) if (point.x !== null) places.push([point.x, point.y]);

@@ -130,8 +130,9 @@ class Desk:
         if refused and not confirmed:
             return answer
         backup = replace_unless_changed(self._path, text, read)
-        command = f"spoton-edge reload --site {self._site.site}"
-        return answer | {"saved": True, "backup": str(backup), "reload": command}
+        control = self._site.runtime.control
+        which = f"--site {self._site.site}" if control == "auto" else f"--control {control}"
+        return answer | {"saved": True, "backup": str(backup), "reload": f"spoton-edge reload {which}"}
 
     def _try(self, text: str) -> None:
         """Reads the text as the site file that it would be, from the same folder. Raises `ConfigError`."""

@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
+from spoton_edge.calibration.desk import Desk
+from spoton_edge.calibration.draft import Draft
 from spoton_edge.client import Site, Status, Subscriber, Tracks
 from tests.clip import write_site
 from tests.e2e.daemon import running
@@ -76,6 +79,39 @@ def test_cameras_that_are_calibrated_wrongly_are_named_everywhere_and_the_others
         "; identity (and mirrored, collinear, singular): calibration refused: is the identity: it calls pixels metres"
     )
     assert all(shown in line for line in supervised)
+
+
+def test_what_the_calibrator_saves_is_taken_up_by_the_command_that_it_names(
+    tmp_path: Path, clip: Path, detector: str
+) -> None:
+    path = write_site(tmp_path, clip, detector)
+    site = yaml.safe_load(path.read_text())
+    pixels = np.array([(60, 250), (400, 230), (30, 540), (420, 560), (230, 400), (120, 330), (330, 300)])
+    floor = np.column_stack([pixels, np.ones(len(pixels))]) @ np.array(site["cameras"][0]["ground"]["homography"]).T
+    points = np.column_stack([pixels, floor[:, :2] / floor[:, 2:]]).round(3).tolist()
+    site["cameras"][0]["ground"]["homography"] = np.eye(3).tolist()
+    path.write_text(yaml.safe_dump(site))
+    with running(path, tmp_path) as daemon, Subscriber(daemon.endpoint) as subscriber:
+
+        def until_placed(wanted: dict[str, bool]) -> None:
+            said: dict[str, bool] = {}
+            while said != wanted:
+                message = subscriber.receive(60.0)
+                assert message is not None, daemon.log
+                if isinstance(message, Status):
+                    said = {camera["name"]: camera["unplaced"] is None for camera in message.cameras}
+
+        until_placed({"W": False, "E": True})
+        desk = Desk(tmp_path / "running.yaml")
+        draft = {"read": desk.open()["read"], "cameras": {"W": {"points": points, "image_size": [448, 576]}}}
+        answer = desk.save(Draft.parse(json.dumps(draft).encode()), confirmed=False)
+        assert answer["saved"], answer
+        program, *command = answer["reload"].split()
+        assert program == "spoton-edge"
+        reload = [sys.executable, "-m", "spoton_edge", *command]
+        done = subprocess.run(reload, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stdout) == (0, "camera W: ground changed\n"), done.stderr
+        until_placed({"W": True, "E": True})
 
 
 def test_a_matrix_that_is_none_is_still_a_fault_of_the_file(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from typing import Any
 
 import zmq
 
-from spoton_edge.endpoints import FOLDER, bind
+from spoton_edge.endpoints import FOLDER, bind, remove_file
 from spoton_edge.errors import PublishError, SpotOnError, UsageError
 
 log = logging.getLogger(__name__)
@@ -86,6 +86,7 @@ class ControlServer:
             identity, *frames = self._router.recv_multipart()
             delimiter = frames[:1] if len(frames) > 1 else []  # of a REQ socket
             self._router.send_multipart([identity, *delimiter, self._answer(frames[-1] if frames else b"")])
+        remove_file(self.endpoint)
         self._context.destroy(linger=500)
 
     def _answer(self, request: bytes) -> bytes:

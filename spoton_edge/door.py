@@ -18,6 +18,7 @@ from typing import NamedTuple
 import zmq
 
 _EVENT = struct.Struct("=HI")
+_ACCEPTED = int(zmq.Event.ACCEPTED)
 _TCP_INFO_RECEIVED = struct.Struct("=128xQ")  # tcpi_bytes_received, Linux 4.1 and later
 
 
@@ -49,6 +50,7 @@ class _Bucket:
 @dataclass(slots=True)
 class _Visitor:
     connection: socket.socket | None  # our duplicate: it stays this connection even when libzmq's number is reused
+    is_tcp: bool
     requests: _Bucket
     sent: _Bucket
     sent_bytes: int = 0
@@ -64,12 +66,17 @@ class Caller(NamedTuple):
     user: str | None
 
 
-def caller(frame: zmq.Frame) -> Caller | None:
-    """Whom a frame came from; None for what libzmq says in the name of a connection that has ended."""
+def caller(frame: zmq.Frame, *, keyed: bool) -> Caller | None:
+    """Whom a frame came from; None for what libzmq says in the name of a connection that has ended.
+
+    keyed: some endpoint is encrypted. Where none is there are no users, and asking for one costs an exception.
+    """
     try:
         number = int(frame.get(zmq.SRCFD))
     except zmq.ZMQError:
         return None
+    if not keyed:
+        return Caller(number, None)
     try:
         return Caller(number, str(frame.get("User-Id")) or None)
     except zmq.ZMQError:
@@ -102,6 +109,7 @@ class Door:
         zmq_socket.setsockopt(zmq.TCP_KEEPALIVE_CNT, 3)
         self.monitor = zmq_socket.get_monitor_socket(zmq.Event.ACCEPTED | zmq.Event.DISCONNECTED)
         self.refused = 0
+        self.subscriptions = 0
 
     def opened(self, endpoint: str) -> None:
         """Takes note of an endpoint that the socket is bound to."""
@@ -117,10 +125,6 @@ class Door:
         """What is subscribed to, whoever does."""
         return {topic for visitor in self._visitors.values() for topic in visitor.topics}
 
-    @property
-    def subscriptions(self) -> int:
-        return sum(len(visitor.topics) for visitor in self._visitors.values())
-
     def admit_only(self, users: Container[str | None]) -> None:
         """Closes the connections of everybody else, now and later; None stands for endpoints without encryption."""
         self._users = users
@@ -132,11 +136,12 @@ class Door:
         """Takes in who came and who left."""
         while True:
             try:
-                event, _ = self.monitor.recv_multipart(zmq.DONTWAIT)
+                event = self.monitor.recv(zmq.DONTWAIT)
             except zmq.Again:
                 return
+            self.monitor.recv()  # the address, which comes with every event
             kind, number = _EVENT.unpack(event)
-            if kind == zmq.Event.ACCEPTED:
+            if kind == _ACCEPTED:
                 self._welcome(number)
             else:
                 self._leave(number)
@@ -166,9 +171,11 @@ class Door:
         if message[:1] == b"\1" and topic not in visitor.topics:
             visitor.topics.add(topic)
             visitor.topic_bytes += len(topic)
+            self.subscriptions += 1
         elif message[:1] == b"\0" and topic in visitor.topics:
             visitor.topics.remove(topic)
             visitor.topic_bytes -= len(topic)
+            self.subscriptions -= 1
         if message[:1] not in (b"\0", b"\1") or visitor.topic_bytes > self._limits.topic_bytes:
             self._refuse(caller.number)
         else:
@@ -183,7 +190,7 @@ class Door:
         turn, self._unswept = self._unswept[:most], self._unswept[most:]
         for number in turn:
             visitor = self._visitors.get(number)
-            if visitor is None:
+            if visitor is None or visitor.connection is None or not visitor.is_tcp:
                 continue
             sent = _received(visitor.connection)
             fresh, visitor.sent_bytes = sent - visitor.sent_bytes, sent
@@ -200,7 +207,9 @@ class Door:
         self._leave(number)
         now_s = time.monotonic()
         requests, sent = _Bucket(self._limits.requests, now_s), _Bucket(self._limits.sent_bytes, now_s)
-        self._visitors[number] = _Visitor(self._connection(number), requests, sent)
+        connection = self._connection(number)
+        is_tcp = connection is not None and connection.family != socket.AF_UNIX
+        self._visitors[number] = _Visitor(connection, is_tcp, requests, sent)
         if len(self._visitors) > self._limits.connections:
             self._refuse(number)
 
@@ -240,14 +249,15 @@ class Door:
 
     def _leave(self, number: int) -> None:
         visitor = self._visitors.pop(number, None)
-        if visitor is not None and visitor.connection is not None:
+        if visitor is None:
+            return
+        self.subscriptions -= len(visitor.topics)
+        if visitor.connection is not None:
             visitor.connection.close()
 
 
-def _received(connection: socket.socket | None) -> int:
-    """Bytes that came in by a TCP connection; 0 for others."""
-    if connection is None or connection.family == socket.AF_UNIX:
-        return 0
+def _received(connection: socket.socket) -> int:
+    """Bytes that came in by a TCP connection; 0 where the kernel does not say."""
     try:
         info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_RECEIVED.size)
     except OSError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket
 import stat
@@ -59,11 +60,20 @@ def preview_endpoint(setting: bool | str, site: str) -> str | None:
 
 
 def unbind(zmq_socket: zmq.Socket[bytes], endpoint: str) -> None:
-    """Ends what `bind` began, and the connections that came by it; libzmq would leave the file of an ipc endpoint."""
+    """Ends what `bind` began, and the connections that came by it."""
+    remove_file(endpoint)
     zmq_socket.unbind(endpoint)
+
+
+def remove_file(endpoint: str) -> None:
+    """Removes the file of an ipc endpoint, which libzmq would leave, and which looks like a daemon.
+
+    Call it before the socket is closed: while that listens, nobody else takes the path.
+    """
     path = ipc_path(endpoint)
     if path is not None:
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # gone already, or its folder may not be changed any more
+            path.unlink()
 
 
 def ipc_path(endpoint: str) -> Path | None:

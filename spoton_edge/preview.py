@@ -20,6 +20,7 @@ import zmq
 
 from spoton_edge.door import Door, Limits, caller
 from spoton_edge.endpoints import bind as bind_endpoint
+from spoton_edge.endpoints import remove_file
 from spoton_edge.keys import Judge, Keys
 from spoton_edge.types import U8, FrameBatch
 from spoton_edge.wire import Encoder, topic
@@ -132,6 +133,7 @@ class Preview:
         finally:
             self.wanted = frozenset()
             self._door.close()
+            remove_file(self.endpoint)
             self._context.destroy(linger=0)
 
     def _serve(self) -> None:
@@ -161,7 +163,7 @@ class Preview:
         with contextlib.suppress(zmq.Again):
             for _ in range(64):  # then pictures have their turn again
                 frame = self._xpub.recv(zmq.DONTWAIT, copy=False)
-                who = caller(frame)
+                who = caller(frame, keyed=self._judge.keys is not None)
                 if who is not None:
                     self._door.subscribe(who, frame.bytes)
 

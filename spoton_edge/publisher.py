@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import threading
 import time
@@ -23,6 +24,7 @@ import zmq
 
 from spoton_edge.door import Door, Limits, caller
 from spoton_edge.endpoints import bind as bind_endpoint
+from spoton_edge.endpoints import remove_file
 from spoton_edge.endpoints import unbind as unbind_endpoint
 from spoton_edge.errors import PublishError
 from spoton_edge.keys import Judge, Keys
@@ -32,9 +34,11 @@ from spoton_edge.wire import Encoder, Message, topic
 HIGH_WATER = 300  # messages queued for one subscriber: ten seconds at 30 Hz; all queues share the same bytes
 BACKLOG = 200  # messages on their way to the thread: fewer, so that a burst does not fill the queue of a good reader
 SEND_BUFFER_BYTES = 1 << 19  # the kernel's, for one subscriber: left to itself it would grow to megabytes for each
-LONGEST_WAIT_MS = 100
-SWEEP_S = 0.02
-SWEPT = 32  # connections looked at in one sweep, so that none delays a message: even of 256 each has its turn in 0.8 s
+# Who came, who left and who sends too much can wait, and every waking costs more than what there is to do: housekeeping
+# follows a message, though not every one of a burst, and wakes the thread by itself only where no message comes.
+HOUSEKEEPING_S = 0.02
+LONGEST_WAIT_S = 0.05
+SWEPT = 32  # connections looked at each time, so that none delays a message: even of 256 each has its turn in 0.4 s
 REBIND_S = 5.0
 REQUEST_BYTES = 65536  # a reply costs one request, and one more for each so many bytes
 
@@ -83,6 +87,7 @@ class Publisher:
         self.encoder = encoder
         self.picture = picture
         self._context = zmq.Context()
+        self._bound: tuple[dict[str, str], dict[str, str]] = ({}, {})  # real by given, of messages and of snapshots
         try:
             self._judge = Judge(self._context, keys)
             self._xpub = self._context.socket(zmq.XPUB)
@@ -94,12 +99,11 @@ class Publisher:
             self._router = self._context.socket(zmq.ROUTER)
             self._router_door = Door(self._router, self._limits)
             self._router.setsockopt(zmq.SNDHWM, 4)
-            self._bound = (
-                self._bind(self._xpub, self._xpub_door, bind, "publish.bind"),
-                self._bind(self._router, self._router_door, [snapshot] if snapshot else [], "publish.snapshot"),
-            )  # the real endpoints by those given, of messages and of snapshots
+            snapshots = [snapshot] if snapshot else []
+            self._bound[0].update(self._bind(self._xpub, self._xpub_door, bind, "publish.bind"))
+            self._bound[1].update(self._bind(self._router, self._router_door, snapshots, "publish.snapshot"))
         except BaseException:
-            self._context.destroy(linger=0)
+            self._release(linger_ms=0)
             raise
         self._lock = threading.Lock()
         self._queue: deque[_Outgoing] = deque()
@@ -239,24 +243,28 @@ class Publisher:
         finally:
             self._xpub_door.close()
             self._router_door.close()
-            self._context.destroy(linger=250)
+            self._release(linger_ms=250)
+
+    def _release(self, linger_ms: int) -> None:
+        for bound in self._bound:
+            for endpoint in bound.values():
+                remove_file(endpoint)
+        self._context.destroy(linger=linger_ms)
 
     def _serve(self) -> None:
-        poller = zmq.Poller()
-        poller.register(self._wake, zmq.POLLIN)
-        for zmq_socket in (
-            self._judge.socket,
-            self._xpub,
-            self._router,
-            self._xpub_door.monitor,
-            self._router_door.monitor,
-        ):
-            poller.register(zmq_socket, zmq.POLLIN)
-        sweep_s = 0.0
+        urgent, everything = zmq.Poller(), zmq.Poller()
+        for waited_for in (self._wake, self._judge.socket, self._router):
+            urgent.register(waited_for, zmq.POLLIN)
+            everything.register(waited_for, zmq.POLLIN)
+        for door in (self._xpub_door, self._router_door):
+            everything.register(door.monitor, zmq.POLLIN)
+        kept_s = 0.0  # when the house was kept last
         while not self._stopping or self._queue:
-            # With nobody connected there is nothing to sweep and nothing to account for.
-            idle = not self._delivery.connections and not self._connections()
-            ready = dict(poller.poll(None if idle else LONGEST_WAIT_MS))
+            if self._connections() or self._delivery.connections:
+                left_s = max(0.0, kept_s + LONGEST_WAIT_S - time.monotonic())
+                ready = dict(urgent.poll(math.ceil(1000 * left_s)))
+            else:
+                ready = dict(everything.poll())  # nobody to look after: the first who comes is told by a monitor
             if self._wake in ready:
                 os.eventfd_read(self._wake)
                 self._send_queued()
@@ -264,19 +272,22 @@ class Publisher:
                 self._rebind()
             if self._judge.socket in ready:
                 self._judge.answer()
-            if self._xpub_door.monitor in ready:
-                self._xpub_door.watch()
-            if self._router_door.monitor in ready:
-                self._router_door.watch()
-            if self._xpub in ready:
-                self._hear_subscriptions()
             if self._router in ready:
                 self._answer_requests()
-            if time.monotonic() >= sweep_s:
-                sweep_s = time.monotonic() + SWEEP_S
-                self._xpub_door.sweep(SWEPT)
-                self._router_door.sweep(SWEPT)
-                self._account()
+            somebody_came = self._xpub_door.monitor in ready or self._router_door.monitor in ready
+            if somebody_came or time.monotonic() >= kept_s + HOUSEKEEPING_S:
+                # What is left over comes after another look at the messages, and not a moment later.
+                kept_s = time.monotonic() if self._keep_house() else 0.0
+
+    def _keep_house(self) -> bool:
+        """Whether all is done."""
+        self._xpub_door.watch()
+        self._router_door.watch()
+        all_heard = self._hear_subscriptions()
+        self._xpub_door.sweep(SWEPT)
+        self._router_door.sweep(SWEPT)
+        self._account()
+        return all_heard
 
     def _take_list(self) -> None:
         with self._lock:
@@ -308,26 +319,27 @@ class Publisher:
         else:
             self._xpub.send(payload, zmq.DONTWAIT)
 
-    def _hear_subscriptions(self) -> None:
+    def _hear_subscriptions(self) -> bool:
+        """Whether that was all of them."""
         for _ in range(64):  # then messages come first again
             try:
                 frame = self._xpub.recv(zmq.DONTWAIT, copy=False)
             except zmq.Again:
-                return
-            who = caller(frame)
+                return True
+            who = caller(frame, keyed=self._judge.keys is not None)
             if who is not None:
                 self._xpub_door.subscribe(who, frame.bytes)
+        return False
 
     def _answer_requests(self) -> None:
-        if self.snapshot_endpoint is None:
-            return
+        self._router_door.watch()  # a number may be another's by now
         for _ in range(8):  # then messages come first again
             try:
                 frames = self._router.recv_multipart(zmq.DONTWAIT, copy=False)
             except zmq.Again:
                 return
             reply = self._reply(frames[-1].bytes)
-            who = caller(frames[-1])
+            who = caller(frames[-1], keyed=self._judge.keys is not None)
             if who is not None and self._router_door.ask(who, 1 + len(reply) // REQUEST_BYTES):
                 # Identity and, from a REQ socket, the empty delimiter go back as they came.
                 self._router.send_multipart([*(frame.bytes for frame in frames[:2][: len(frames) - 1]), reply])

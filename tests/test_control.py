@@ -50,6 +50,13 @@ def test_its_file_is_for_owner_and_group_only(server: ControlServer, tmp_path: P
     assert stat.S_IMODE((tmp_path / "lobby.sock").stat().st_mode) == 0o660
 
 
+def test_it_leaves_no_file_that_looks_like_a_daemon(tmp_path: Path) -> None:
+    with ControlServer(f"ipc://{tmp_path}/lobby.sock", {}):
+        assert find(folder=tmp_path) == f"ipc://{tmp_path}/lobby.sock"
+    with pytest.raises(UsageError, match="no daemon"):
+        find(folder=tmp_path)
+
+
 def test_a_fault_of_the_user_is_told(server: ControlServer) -> None:
     with pytest.raises(UsageError, match=r"site.yaml:3: .* two of them"):
         ask(server.endpoint, "reload")

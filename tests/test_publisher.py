@@ -164,6 +164,18 @@ def test_an_ipc_socket_left_by_a_killed_daemon_is_replaced(tmp_path: Path) -> No
     Publisher(BY, [f"ipc://{tmp_path}/messages"]).close()
 
 
+def test_ipc_endpoints_leave_no_file_behind(tmp_path: Path) -> None:
+    with Publisher(BY, [ANY, f"ipc://{tmp_path}/messages"], snapshot=f"ipc://{tmp_path}/snapshot"):
+        assert len(list(tmp_path.iterdir())) == 2
+    assert not list(tmp_path.iterdir())
+
+
+def test_ipc_endpoints_bound_before_one_that_fails_leave_no_file_behind(tmp_path: Path) -> None:
+    with pytest.raises(PublishError):
+        Publisher(BY, [f"ipc://{tmp_path}/messages"], snapshot=f"ipc://{tmp_path}/no/such/folder")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("kind", [zmq.REQ, zmq.DEALER])
 def test_the_snapshot_is_the_state_and_its_number(published: Publisher, context: zmq.Context[Any], kind: int) -> None:
     published.publish(BY.site(site()))
@@ -254,6 +266,27 @@ def test_a_topic_flood_costs_the_flooder_its_connection(published: Publisher, co
     assert json.loads(healthy.recv_multipart()[1])["seq"] == 1
     until(published, connections=1)
     assert delivery.subscriptions < 1000
+
+
+def test_subscriptions_are_counted_as_readers_come_change_their_minds_and_go(
+    published: Publisher, context: zmq.Context[Any]
+) -> None:
+    def counted(subscriptions: int) -> None:
+        while published.delivery().subscriptions != subscriptions:
+            time.sleep(0.01)
+
+    readers = [subscribe(context, published.endpoints[0]) for _ in range(30)]
+    counted(30)
+    for reader in readers[:20]:
+        reader.subscribe(b"spoton/1/lobby/events")
+    counted(50)
+    for reader in readers[10:]:
+        reader.unsubscribe(b"spoton/1/")
+    counted(30)
+    for reader in readers:
+        reader.close()
+    counted(0)
+    assert published.delivery().connections == 0
 
 
 def test_too_many_connections_are_turned_away(context: zmq.Context[Any]) -> None:

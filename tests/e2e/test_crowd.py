@@ -15,6 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 HEALTHY, STALLING, PROCESSES, RAW_EACH = 3, 2, 5, 19  # 5 that check and 95 raw
+CATCH_UP_S = 3.0  # from the last stall to the last message: who has lost that one cannot know
 
 
 @contextmanager
@@ -50,7 +51,7 @@ def crowd(seconds: float, high_water: int, longest_stall_s: float) -> dict[str, 
         rude = ("raw", where["endpoint"], RAW_EACH)
         raw = [stack.enter_context(process(*rude, next(raw_seeds))) for _ in range(PROCESSES)]
         time.sleep(2)  # until the readers stand
-        while time.monotonic() < end_s - longest_stall_s:
+        while time.monotonic() < end_s - longest_stall_s - CATCH_UP_S:
             stalls_s = [chance.uniform(0.8, 1.0) * longest_stall_s for _ in stalling]
             for child in stalling:
                 child.send_signal(signal.SIGSTOP)
@@ -108,8 +109,9 @@ def tell(result: dict[str, Any]) -> None:
 
 
 @pytest.mark.timeout(120)
-def test_a_crowd_of_subscribers_for_20_seconds() -> None:
-    result = crowd(20, high_water=30, longest_stall_s=5)
+def test_a_crowd_of_subscribers_for_26_seconds() -> None:
+    # Queue and kernel hold four seconds: less than a stall, more than a loaded machine keeps a healthy reader waiting.
+    result = crowd(26, high_water=60, longest_stall_s=7)
     tell(result)
     judge(result)
 

@@ -1,8 +1,11 @@
 """The processes of the crowd test: one that publishes, some that read carefully, some that come, stall and die.
 
-python -m tests.e2e.crowd publish SECONDS HIGH_WATER   prints its endpoints, then, at the end, what it measured
+python -m tests.e2e.crowd publish ALONE_S HIGH_WATER   prints its endpoints, then when more may come; publishes until
+                                                       it gets a line, prints at the end of input what it measured
 python -m tests.e2e.crowd check ENDPOINT SNAPSHOT      reads until 3 s of silence, prints what it heard and missed
 python -m tests.e2e.crowd raw ENDPOINT SOCKETS SEED    sockets that join, stop reading and leave at random, for ever
+
+Each reader prints a line once it reads.
 """
 
 from __future__ import annotations
@@ -11,9 +14,11 @@ import hashlib
 import json
 import random
 import resource
+import select
 import sys
 import time
 from collections import defaultdict
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +30,14 @@ from spoton_edge.publisher import Publisher
 from tests.messages import CAMERA_NUMBERS, CAPTURED_NS, encoder, handoff, people, site, status
 
 RATE_HZ = 30.0
-ALONE_SHARE = 0.2  # of the time, in which there is one subscriber only, to compare with
 SILENCE_S = 3.0
 
 
-def publish(seconds: float, high_water: int) -> None:
-    """4 cameras x 40 people at 30 Hz, events and status between; keeps its endpoints until standard input ends."""
+def publish(alone_s: float, high_water: int) -> None:
+    """4 cameras x 40 people at 30 Hz, events and status between; first for a while to one subscriber, to compare with.
+
+    Keeps its endpoints until standard input ends.
+    """
     by = encoder()
     ways = [people(40, 4, seed=seed) for seed in range(20)]
     endpoint = "tcp://127.0.0.1:0"
@@ -41,11 +48,14 @@ def publish(seconds: float, high_water: int) -> None:
         while not publisher.delivery().subscriptions:
             time.sleep(0.01)
         rows = []
-        total = int(seconds * RATE_HZ)
+        alone = int(alone_s * RATE_HZ)
         start_s = time.monotonic()
-        for number in range(total):
-            if number == int(ALONE_SHARE * total):
+        for number in count():
+            if number == alone:
                 say({"alone": False})
+            if select.select([sys.stdin], [], [], 0)[0]:
+                sys.stdin.readline()
+                break
             time.sleep(max(0.0, start_s + number / RATE_HZ - time.monotonic()))
             own_ns, thread_ns, wall_ns = time.thread_time_ns(), time.clock_gettime_ns(clock), time.perf_counter_ns()
             publisher.publish(by.tracks(ways[number % len(ways)], CAMERA_NUMBERS, CAPTURED_NS, 20.0))
@@ -55,14 +65,13 @@ def publish(seconds: float, high_water: int) -> None:
                 publisher.publish(by.event(handoff()))
             if number % 30 == 29:
                 publisher.publish(by.status(status(number), publisher.delivery()))
-        publisher.publish(by.status(status(total), publisher.delivery()))
+        publisher.publish(by.status(status(len(rows)), publisher.delivery()))
         sys.stdin.read()
-        say({**figures(np.array(rows, np.int64)), **state(publisher)})
+        say({**figures(np.array(rows, np.int64), alone), **state(publisher)})
 
 
-def figures(rows: np.ndarray[Any, np.dtype[np.int64]]) -> dict[str, Any]:
-    """Milliseconds and bytes: for the part with one subscriber, and for the part with all."""
-    cut = int(ALONE_SHARE * len(rows))
+def figures(rows: np.ndarray[Any, np.dtype[np.int64]], cut: int) -> dict[str, Any]:
+    """Milliseconds and bytes: for the part with one subscriber, which ends at `cut`, and for the part with all."""
     thread_ns = np.diff(rows[:, 1], append=rows[-1, 1])
     cpu_ms, wall_ms = (rows[:, 0] + thread_ns) / 1e6, rows[:, 2] / 1e6
     return {
@@ -112,6 +121,8 @@ def check(endpoint: str, snapshot: str) -> None:
             if isinstance(message, Missed):
                 gaps += whole and not subscriber.whole
             elif message is not None:
+                if not heard:
+                    say({"reads": True})
                 heard[message.kind].append(message.seq)
         say(
             {
@@ -141,6 +152,7 @@ def raw(endpoint: str, sockets: int, seed: int) -> None:
         return reader
 
     readers = [join() for _ in range(sockets)]
+    say({"reads": True})
     stalled_until_s = [0.0] * sockets
     while True:
         now_s = time.monotonic()

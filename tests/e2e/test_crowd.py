@@ -72,7 +72,7 @@ def crowd(seconds: float, high_water: int, longest_stall_s: float) -> dict[str, 
                     raw[victim].send_signal(signal.SIGCONT)
             for child in stalling:
                 child.send_signal(signal.SIGCONT)
-            time.sleep(chance.uniform(1.0, 2.0))
+            time.sleep(chance.uniform(0.1, 0.2) * longest_stall_s)
         time.sleep(max(CATCH_UP_S, end_s - time.monotonic()))
         assert publisher.stdin is not None
         publisher.stdin.write("enough\n")

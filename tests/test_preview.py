@@ -170,6 +170,12 @@ def test_its_file_is_for_owner_and_group_only(pictures: Preview, tmp_path: Path)
     assert stat.S_IMODE((tmp_path / "preview").stat().st_mode) == 0o660
 
 
+def test_it_leaves_no_file_behind(tmp_path: Path) -> None:
+    with Preview(BY, CAMERAS, f"ipc://{tmp_path}/preview"):
+        assert (tmp_path / "preview").is_socket()
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_endpoint_in_use_names_the_key(pictures: Preview) -> None:
     with pytest.raises(PublishError, match=r"another program listens there; stop it, or change publish\.preview"):
         Preview(BY, CAMERAS, pictures.endpoint)

@@ -25,6 +25,7 @@ from spoton_edge.looks import Looks
 from spoton_edge.matching import Match, match_tracklets
 from spoton_edge.naming import Verdict, judge, reasoned
 from spoton_edge.policy import Policy
+from spoton_edge.resumption import Known, Resumption
 from spoton_edge.roster import choose_views, global_tracks
 from spoton_edge.tracklet_book import TrackletBook, keys_of
 from spoton_edge.twins import Twins
@@ -77,6 +78,34 @@ class Associator:
         self._life = LifeBook()
         self._next_id = next_id or count(first_id).__next__
         self._began_ns: int | None = None
+        self._resumption: Resumption | None = None
+
+    def known(self) -> list[Known]:
+        """Everybody with an id who is followed now, for `resume` in another process."""
+        record, entry = self._tracks.record, self._book.entry
+        people = [] if self._resumption is None else self._resumption.waiting(self._tracks.now_ns)
+        for row in np.flatnonzero(record["global_id"] >= 0):
+            person, placed = record[row], bool(np.isfinite(self._tracks.state[row]).all())
+            box = entry["box"][(entry["uid"] == person["uid"]) & (entry["camera"] == person["seen_camera"])]
+            state = self._tracks.state[row].tolist() if placed else [0.0] * 4
+            people.append(
+                Known(
+                    global_id=int(person["global_id"]),
+                    born_ns=int(person["born_ns"]),
+                    seen_ns=int(person["seen_ns"]),
+                    xy=(state[0], state[1]) if placed else None,
+                    velocity=(state[2], state[3]),
+                    sd_m=float(self._tracks.position_sd()[row]) if placed else 0.0,
+                    camera=int(person["seen_camera"]),
+                    foot=(float(person["seen_foot"][0]), float(person["seen_foot"][1])),
+                    height_px=float(box[-1, 3] - box[-1, 1]) if len(box) else 0.0,
+                )
+            )
+        return people
+
+    def resume(self, people: Sequence[Known], resume_s: float) -> None:
+        """Give these people their ids again if they turn up within `resume_s` of their last sight; before all steps."""
+        self._resumption = Resumption(people, resume_s, self._tracks.motion, self.policy)
 
     def inherit(self, before: Associator) -> None:
         """Take over everybody that another one knows, which is done with then; camera numbers mean the same cameras,
@@ -88,6 +117,7 @@ class Associator:
         self._twins.inherit(before._twins)
         self._crops.budget_hits = before.budget_hits
         self._next_id, self._began_ns = before._next_id, before._began_ns
+        self._resumption = before._resumption
 
     @property
     def budget_hits(self) -> int:
@@ -261,6 +291,8 @@ class Associator:
         young = table.now_ns - record["born_ns"][candidates] < self.policy.hold_s * 1e9
         shadow = self._twins.shadows(table)[candidates]
         ready = candidates[(record["sureness"][candidates] >= need) & ~(young & shadow)]
+        if self._resumption is not None and not self._resumption.over:
+            ready = self._take_up(ready, self._resumption, events)
         if not len(ready):
             return
         unseen = np.flatnonzero((record["global_id"] >= 0) & (record["seen_ns"] < table.now_ns))
@@ -280,6 +312,20 @@ class Associator:
             table.drop(int(row))
         self._lost = self._lost[~found[: len(self._lost)]]
         table.sweep()
+
+    def _take_up(self, ready: I4, resumption: Resumption, events: list[Event]) -> I4:
+        """Candidates who were here before the restart get their ids again; the others, as far as they need not wait."""
+        record = self._tracks.record
+        found, wait = resumption.claim(ready, self._tracks)
+        for row, known in found:
+            record["global_id"][row], record["born_ns"][row] = known.global_id, known.born_ns
+            camera, reason = int(record["first_camera"][row]), Reason("restart")
+            when = self._tracks.now_ns
+            self._life.decide(known.global_id, when, camera, reason, "resumed")
+            events.append(
+                Event("handed_off", when, known.global_id, camera=camera, from_camera=known.camera, reason=reason)
+            )
+        return ready[(record["global_id"][ready] < 0) & ~np.isin(ready, wait)]
 
     def _inner(self, xy: F8) -> F8:
         """1 for places (n, 2) that nobody can have come to unseen, as all around them is in view; else 0."""

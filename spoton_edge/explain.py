@@ -81,6 +81,8 @@ def sentence(event: Event, cameras: Sequence[str]) -> str:
             text = f"seen by {here}" + (f", {event.detail}" if event.detail else "")
         case "appeared":
             text = f"appeared in {here}" if here else "appeared"
+        case "handed_off" if event.reason is not None and event.reason.gate == "restart":
+            return f"found again in {here} after a restart"
         case "handed_off":
             came = cameras[event.from_camera] if event.from_camera >= 0 else ""
             text = f"came back in {here}" if came == here else f"handed over from {came} to {here}"

@@ -35,6 +35,7 @@ class Ids:
         self._block = block
         self._lock_file = None if path is None else _lock(path)
         self._next = 1 if path is None else _read(path)
+        self.first = self._next  # ids below it may have been given before
         self._reserved = self._next  # ids below are ours to give
         self._reserving: threading.Thread | None = None
         self._failure: OSError | None = None

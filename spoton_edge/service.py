@@ -30,8 +30,9 @@ from spoton_edge.logs import PEOPLE
 from spoton_edge.metrics import RateMeter
 from spoton_edge.network_swap import NetworkSwap
 from spoton_edge.networks import BuildLog
+from spoton_edge.people_file import PeopleFile
 from spoton_edge.reloading import SWAPPED, Running, Update, kept, prepare
-from spoton_edge.state import ids_file
+from spoton_edge.state import ids_file, people_file
 from spoton_edge.systemd import Systemd
 from spoton_edge.types import Event, Status, TrackState
 
@@ -79,6 +80,12 @@ class Service:
             backends = Backends(site.runtime.backend, cache, threads=threads, progress=BuildLog(self._systemd))
             run = secrets.token_hex(8)
             self.pipeline = build_pipeline(site, run, self.capture, cache, backends, ids.take)
+            self._people = None if fast else PeopleFile(people_file(state, site.site))
+            if self._people:
+                undo.callback(self._people.close)
+                known = self._people.read([camera.name for camera in site.cameras])
+                given = [person for person in known if person.global_id < ids.first]
+                self.pipeline.associator.resume(given, site.identity.resume_s)
             self._swap = NetworkSwap(backends, cache)
             undo.callback(self._swap.close)
             undo.callback(self.pipeline.publisher.close)
@@ -184,6 +191,7 @@ class Service:
             if time.monotonic() >= next_status:
                 next_status = time.monotonic() + STATUS_S
                 self._publish_status(rate, people)
+                self._note_people()
                 if self._running.site.runtime.watch and self._watch.changed():
                     self._reload_asked.set()
             self._take_detector()
@@ -192,6 +200,13 @@ class Service:
                 threading.Thread(target=self._reload_unasked, name="reload", daemon=True).start()
             self._errands.run()
         self._publish_status(rate, people)
+        self._note_people()
+
+    def _note_people(self) -> None:
+        """For the next start; nothing where nobody is to be taken up again."""
+        if self._people:
+            resume = self._running.site.identity.resume_s > 0
+            self._people.keep(self.pipeline.associator.known() if resume else [], self._running.names)
 
     def _publish_status(self, rate: RateMeter, people: int) -> None:
         pipeline = self.pipeline

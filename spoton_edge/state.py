@@ -21,6 +21,11 @@ def state_dir(environment: Mapping[str, str] = os.environ) -> Path:
     return (Path(own) if own.startswith("/") else Path.home() / ".local" / "state") / "spoton-edge"
 
 
+def people_file(state: Path, site: str) -> Path:
+    """Where the people in view of a site stand."""
+    return state / f"{site}.people.json"
+
+
 def ids_file(state: Path, site: str) -> Path:
     """Where a site's reserved ids stand; makes the folder."""
     try:

@@ -140,7 +140,7 @@ class GlobalTracks:
 class Reason:
     """Why an id was given: which gate was open, how far, how alike, and by how much the runner-up was worse."""
 
-    gate: str  # "overlap", "walk", "link:<camera>", "new"
+    gate: str  # "overlap", "walk", "link:<camera>", "new", "restart"
     distance_m: float | None = None
     cosine: float | None = None
     margin: float | None = None
@@ -150,14 +150,14 @@ class Reason:
 class Event:
     """Something that happened to an identity or a camera."""
 
-    kind: str  # appeared, handed_off, merged, split, lost, ended, camera
+    kind: str  # appeared, handed_off, merged, split, lost, ended, camera, reload
     captured_ns: int
     global_id: int = -1
     other: int = -1  # the other id of a merge or split
     camera: int = -1
     from_camera: int = -1
     reason: Reason | None = None
-    detail: str = ""  # camera events: the new state
+    detail: str = ""  # camera events: the new state; reload: applied, or refused and why
 
 
 REFUSED = "calibration refused"  # how `CameraStatus.unplaced` begins where there is a calibration, but a wrong one

@@ -63,6 +63,7 @@ Name = Annotated[str, Field(strict=True, pattern=NAME)]
 Flag = Annotated[bool, BeforeValidator(_yes_or_no), Field(strict=True)]
 Number = Annotated[float, Field(strict=True, ge=-_LARGEST, le=_LARGEST)]
 Positive = Annotated[float, Field(strict=True, gt=0, le=_LARGEST)]
+Seconds = Annotated[float, Field(strict=True, gt=0, le=1e6)]  # eleven days, and no sum of nanoseconds overflows
 NotNegative = Annotated[float, Field(strict=True, ge=0, le=_LARGEST)]
 Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 Count = Annotated[int, Field(strict=True, ge=1, le=1_000_000)]

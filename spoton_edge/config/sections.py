@@ -28,6 +28,7 @@ from spoton_edge.config.kinds import (
     Projection,
     Rotation,
     Row3,
+    Seconds,
     Share,
     Size,
     Source,
@@ -174,7 +175,7 @@ class Tracker(Section):
     duplicate_distance: Share = Field(
         default=0.15, description="of two tracks closer than this (1 - overlap) the younger goes"
     )
-    buffer_s: Positive = Field(default=1.0, le=1e6, description="how long a lost track may be found again, seconds")
+    buffer_s: Seconds = Field(default=1.0, description="how long a lost track may be found again, seconds")
     plain_iou: Flag = Field(
         default=False,
         description="overlap of plain areas; false: as published, with the last pixel's row and column (+1)",
@@ -207,7 +208,7 @@ class Identity(Section):
     forget_s: Positive = Field(default=120.0, description="how long someone out of sight keeps the id, seconds")
     resume_s: NotNegative = Field(
         default=10.0,
-        description="how long after a restart ids may be taken up again, seconds (not yet: a restart gives new ids)",
+        description="how long someone may have been out of sight to keep the id over a restart, seconds; 0: new ids",
     )
 
 
@@ -244,7 +245,7 @@ class Runtime(Section):
         default=False, description="reload when this file changes, or a calibration or picture that it names"
     )
     sync_window_ms: Positive = Field(default=100.0, description="frames of one batch lie within this, milliseconds")
-    stall_s: Positive = Field(default=5.0, description="a camera without frames for this long is stalled, seconds")
+    stall_s: Seconds = Field(default=5.0, description="a camera without frames for this long is stalled, seconds")
     control: Control = Field(
         default="auto", description="control socket, ipc:///PATH; auto: /run/spoton-edge/SITE.sock"
     )

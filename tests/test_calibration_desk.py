@@ -13,7 +13,8 @@ from spoton_edge.calibration.draft import Draft
 from spoton_edge.calibration.files import ChangedError
 from spoton_edge.cli import main
 from spoton_edge.errors import CameraError, UsageError
-from tests.e2e.painted import CROSSES, crosses, paint
+from spoton_edge.lens import Lens
+from tests.e2e.painted import CAMERAS, CROSSES, crosses, paint
 from tests.web import Served, serving
 
 
@@ -57,6 +58,27 @@ def test_a_draft_is_judged_with_all_that_is_drawn_of_it(desk):
     assert np.allclose(door["camera"], (1.0, -3.0), atol=0.2)
     (pair,) = answer["pairs"]
     assert (pair["grade"], pair["count"]) == ("good", 8)
+
+
+@pytest.mark.parametrize("distortion", [(), (-0.2, 0.05, 0, 0)])
+def test_a_pixel_and_its_place_are_shown_in_both_pictures_with_a_persons_height(tmp_path, distortion):
+    path = paint(tmp_path)
+    k = np.array([[760, 0, 640], [0, 760, 360], [0, 0, 1.0]])
+    pose = np.linalg.solve(k, CAMERAS["door"].projection)
+    camera = {"matrix": k.tolist(), "distortion": list(distortion), "rotation": pose[:, :3].tolist()}
+    camera["translation"] = pose[:, 3].tolist()
+    ground = f"    ground: {{camera: {json.dumps(camera)}, image_size: [1280, 720]}}\n"
+    path.write_text(path.read_text().replace("door.png\n", "door.png\n" + ground))
+    desk = Desk(path)
+    assert desk.place("door", uv=(640, 400)) == {"uv": None, "xy": None, "head": None}  # not judged yet
+    desk.judge(draft(desk))
+    there = desk.place("door", xy=(6.0, 4.0))
+    assert np.allclose(desk.place("door", uv=there["uv"])["xy"], (6.0, 4.0), atol=0.02)
+    lens = Lens(k, distortion)
+    foot, head = (CAMERAS["door"].pixel(np.array([[6.0, 4.0, z]]))[0] for z in (0.0, 1.75))
+    assert np.allclose(there["uv"], lens.bend(foot)[0], atol=0.1)
+    assert np.allclose(there["head"], lens.bend(head)[0], atol=0.1)
+    assert desk.place("door", uv=(640, 5))["xy"] is None  # the sky
 
 
 @pytest.mark.parametrize(("count", "words"), [(0, "not calibrated"), (3, "3 of at least 4 points")])
@@ -155,6 +177,8 @@ def test_a_request_that_asks_for_too_much_or_for_nonsense_is_a_line_of_json(serv
         answer = served.ask(path, method="POST", body=body, cookie=served.cookie())
         assert answer.status == 400
         assert "\n" not in json.loads(answer.body)["error"]
+    for query in ("", "?u=1", "?u=nan&v=1", "?x=1e9&y=0", "?u=a&v=b"):
+        assert served.ask(f"/place/door{query}", cookie=served.cookie()).status == 400
     missing = served.ask("/picture/nobody", cookie=served.cookie())
     assert (missing.status, json.loads(missing.body)["error"]) == (
         400, "there is no camera nobody; was it renamed? load the site anew",

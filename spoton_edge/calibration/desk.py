@@ -17,7 +17,17 @@ import cv2
 
 from spoton_edge import config
 from spoton_edge.calibration.agreement import judge_pairs
-from spoton_edge.calibration.draft import CameraDraft, Draft, drafted, keys_of, shared_marks, shown, unfinished
+from spoton_edge.calibration.draft import (
+    CameraDraft,
+    Draft,
+    Place,
+    drafted,
+    keys_of,
+    place_shown,
+    shared_marks,
+    shown,
+    unfinished,
+)
 from spoton_edge.calibration.edit import changed_text
 from spoton_edge.calibration.files import ChangedError, replace_unless_changed
 from spoton_edge.calibration.judge import CameraVerdict, crop_size, judge_camera, judge_handedness
@@ -42,7 +52,7 @@ class Desk:
         self._lock = threading.Lock()
         self._pictures: dict[str, Picture] = {}  # width, height of what cameras sent
         self._judged: dict[str, tuple[object, CameraVerdict]] = {}
-        self._shown: dict[str, tuple[object, object, dict[str, Any]]] = {}
+        self._shown: dict[str, tuple[GroundPlane | None, object, dict[str, Any]]] = {}
         self._paired: dict[tuple[str, str], tuple[list[GroundPlane | None], object, list[Any]]] = {}
         self._tags = count(1)
         self._site = config.load(path)
@@ -110,6 +120,12 @@ class Desk:
             ],
             "pairs": self._pairs(cameras, {verdict.camera: verdict.plane for verdict in verdicts}),
         }
+
+    def place(self, name: str, *, uv: Place | None = None, xy: Place | None = None) -> dict[str, Any]:
+        """A pixel (uv) on the floor, or a place of the floor (xy, m) in the picture, by the camera as last judged."""
+        self._camera(name)
+        plane = self._shown[name][0] if name in self._shown else None
+        return {"uv": None, "xy": None, "head": None} if plane is None else place_shown(plane, uv=uv, xy=xy)
 
     def save(self, draft: Draft, *, confirmed: bool) -> dict[str, Any]:
         """Checks the whole site as it would be and writes the file, if that still is what the draft changes.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -20,11 +20,16 @@ from spoton_edge.calibration.overlay import grid_lines, horizon, trusted, zone_o
 from spoton_edge.calibration.report import figures, plain
 from spoton_edge.config.kinds import MAX_POINTS, PointPair, Polygon, Size
 from spoton_edge.errors import UsageError
+from spoton_edge.ground_plane import GroundPlane
 
 FEWEST, ADVISED = 4, 6
 GRID_STEPS = 60  # a line's points: enough for the eye, and little to send
 VEIL = (64, 36)  # columns, rows of what tells where a camera can be trusted
+PERSON_M = 1.75
 NEAR_M = 0.01  # marks of two cameras closer than this are one
+
+
+Place: TypeAlias = tuple[float, float]
 
 
 class _Part(BaseModel):
@@ -174,14 +179,27 @@ def shown(camera: config.Camera, verdict: CameraVerdict) -> dict[str, Any]:
         ],
         "horizon": plain(np.round(horizon(plane), 1)),
         "veil": {"columns": VEIL[0], "rows": VEIL[1], "trusted": "".join("01"[int(bit)] for bit in trust)},
-        "homography": plain(plane.homography) if plane.lens is None else None,
-        "projection": plain(plane.projection) if plane.lens is None and plane.has_vertical else None,
         "footprint": plain(np.round(footprint(plane), 2)),
         "camera": None if centre is None else plain(np.round(centre[:2], 2)),
         "region": [] if camera.region is None else plain(np.round(zone_on_floor(plane, camera.region), 2)),
         "handoff": [plain(np.round(zone_on_floor(plane, link.zone), 2)) for link in camera.handoff],
     }
     return out
+
+
+def place_shown(plane: GroundPlane, *, uv: Place | None = None, xy: Place | None = None) -> dict[str, Any]:
+    """One place as the picture (px) and the floor (m) have it, and where the head of somebody there would be (px)."""
+    if uv is not None:
+        at, pixel = plane.to_ground([uv])[0], np.asarray(uv)
+    else:
+        at = np.asarray(xy, np.float64)
+        pixel = plane.to_image(at)[0]
+    head = np.full((1, 2), np.nan)
+    if plane.has_vertical and np.isfinite(at).all():
+        u, v, w = plane.projection @ [*at, PERSON_M, 1.0]
+        head = np.array([[u / w, v / w]]) if w > 0 else head
+        head = head if plane.lens is None else plane.lens.bend(head)
+    return {"uv": _place(pixel, 1), "xy": _place(at, 3), "head": _place(head[0], 1)}
 
 
 def _runs(uv: np.ndarray) -> list[Any]:

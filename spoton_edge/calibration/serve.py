@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import math
 
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from spoton_edge.calibration.desk import Desk
-from spoton_edge.calibration.draft import Draft
+from spoton_edge.calibration.draft import Draft, Place
 from spoton_edge.calibration.files import ChangedError
 from spoton_edge.errors import UsageError
 from spoton_edge.web import Address, pages, serve
@@ -44,6 +46,12 @@ def routes(desk: Desk) -> list[BaseRoute]:
         content, kind = await run_in_threadpool(desk.plan)
         return Response(content, media_type=kind)
 
+    async def place(request: Request) -> Response:
+        name, given = request.path_params["camera"], request.query_params
+        if "u" in given:
+            return JSONResponse(desk.place(name, uv=_pair(given, "u", "v")))
+        return JSONResponse(desk.place(name, xy=_pair(given, "x", "y")))
+
     async def judge(request: Request) -> Response:
         draft = Draft.parse(await _body(request))
         return JSONResponse(await run_in_threadpool(desk.judge, draft))
@@ -63,10 +71,21 @@ def routes(desk: Desk) -> list[BaseRoute]:
         Route("/site", site),
         Route("/picture/{camera}", picture),
         Route("/plan", plan),
+        Route("/place/{camera}", place),
         Route("/judge", judge, methods=["POST"]),
         Route("/save", save, methods=["POST"]),
         *pages("calibrate"),
     ]
+
+
+def _pair(given: QueryParams, first: str, second: str) -> Place:
+    try:
+        pair = float(given[first]), float(given[second])
+    except (KeyError, ValueError):
+        raise UsageError("a place is ?u=PX&v=PX or ?x=M&y=M") from None
+    if not all(math.isfinite(value) and abs(value) < 1e6 for value in pair):
+        raise UsageError("a place is two finite numbers")
+    return pair
 
 
 async def _body(request: Request) -> bytes:

@@ -147,6 +147,9 @@ def test_a_wrong_point_is_named_and_dragged_right_and_keys_do_what_clicks_do(
         expect(page.locator("#floor .point.wrong")).to_have_attribute("data-handle", "4")
         drag(page, "floor", (x + 2, y), (x, y))
         expect_grade(page, "door", "good")
+        page.mouse.move(*at(page, "picture", *crosses("door")[1]))
+        expect(page.locator("#floor .where")).to_contain_text("x 6.0")  # the same spot, shown on the floor
+        expect(page.locator("#picture .cross").first).to_be_attached()  # with a person's height
         page.keyboard.press("Control+z")
         expect_grade(page, "door", "refuse")
         page.keyboard.press("Control+Shift+z")

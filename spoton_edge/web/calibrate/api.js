@@ -29,6 +29,8 @@ const post = (path, data) =>
   ask(path, { method: "POST", body: JSON.stringify(data), headers: { "Content-Type": "application/json" } });
 
 export const site = async () => (await ask("/site")).json();
+export const place = async (camera, at) =>
+  (await ask(`/place/${encodeURIComponent(camera)}?${new URLSearchParams(at)}`)).json();
 export const judge = async (draft) => (await post("/judge", draft)).json();
 export const save = async (draft, confirmed) => (await post(`/save${confirmed ? "?confirmed=yes" : ""}`, draft)).json();
 

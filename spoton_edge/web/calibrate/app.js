@@ -12,7 +12,6 @@ const store = new Store();
 const pictures = new Map(); // camera -> {picture, text}
 const FEWEST = 4;
 const ADVISED = 6;
-const PERSON_M = 1.75;
 let site = null;
 let picture = null;
 let floor = null;
@@ -150,12 +149,15 @@ function drawTexts() {
   const number = store.chosen === null ? 0 : store.chosen + 1;
   const missing = point && (point.u === null ? "pixel" : point.x === null ? "place" : null);
   const drawing = tools.polygon.length;
+  const asks = !camera.kind || camera.kind === "points" || camera.changed.points;
   const [inPicture, onFloor] = [$("picture-hint"), $("floor-hint")];
-  inPicture.classList.toggle("now", tools.mode === "points" ? missing === "pixel" || (!missing && whole < ADVISED) : drawing > 0);
+  inPicture.classList.toggle("now", tools.mode === "points" ? missing === "pixel" || (!missing && whole < ADVISED && asks) : drawing > 0);
   onFloor.classList.toggle("now", tools.mode === "points" && missing === "place");
   onFloor.textContent = missing === "place" ? `Now click where point ${number} is on the floor, or type its metres.` : "";
   inPicture.textContent = {
-    points: missing === "pixel"
+    points: !asks
+      ? "The lines must lie on the floor."
+      : missing === "pixel"
       ? `Now click point ${number} in the picture.`
       : missing === "place" ? ""
       : whole < FEWEST ? "Click a spot of the floor: a tile's corner, the foot of a column."
@@ -218,42 +220,37 @@ async function watchLive() {
 
 // --- a place in one picture, shown in the other ---
 
-function onto([[a, b, c], [d, e, f], [g, h, i]], [x, y]) {
-  const w = g * x + h * y + i;
-  return w > 0 ? [(a * x + b * y + c) / w, (d * x + e * y + f) / w] : null;
-}
+let wanted = null; // {pane, at}: where the pointer is; null: nowhere
+let pointing = false;
 
-function inverse([[a, b, c], [d, e, f], [g, h, i]]) {
-  const rows = [
-    [e * i - f * h, c * h - b * i, b * f - c * e],
-    [f * g - d * i, a * i - c * g, c * d - a * f],
-    [d * h - e * g, b * g - a * h, a * e - b * d],
-  ];
-  const det = a * rows[0][0] + b * rows[1][0] + c * rows[2][0];
-  return rows.map((row) => row.map((value) => value / det));
-}
-
-/** Where the head of somebody who stands at a place is in the picture; null where heights are not known. */
-function head([x, y]) {
-  const rows = store.verdict?.projection;
-  if (!rows) return null;
-  const [u, v, w] = rows.map(([a, b, c, d]) => a * x + b * y + c * PERSON_M + d);
-  return [u / w, v / w];
+async function point(pane, at) {
+  wanted = at && store.verdict?.grid ? { pane, at } : null;
+  if (!wanted) {
+    floor.cross(null);
+    picture.cross(null, null);
+  }
+  if (pointing) return;
+  pointing = true;
+  while (wanted) {
+    const now = wanted;
+    const [a, b] = now.at;
+    try {
+      const found = await api.place(store.camera.name, now.pane === picture ? { u: a, v: b } : { x: a, y: b });
+      if (wanted === null) break;
+      const ends = found.uv && found.head && picture.inPicture(found.uv) ? [found.uv, found.head] : null;
+      if (now.pane === picture) floor.cross(found.xy);
+      picture.cross(now.pane === floor && found.uv && picture.inPicture(found.uv) ? found.uv : null, ends);
+    } catch {
+      wanted = null; // whoever asks for verdicts next says what is wrong
+    }
+    if (wanted === now) wanted = null;
+  }
+  pointing = false;
 }
 
 function link() {
-  picture.onHover = (at) => {
-    const h = store.verdict?.homography;
-    const place = at && h ? onto(h, at) : null;
-    floor.cross(place);
-    picture.pole(place && head(place) ? [at, head(place)] : null);
-  };
-  floor.onHover = (at) => {
-    const h = store.verdict?.homography;
-    const uv = at && h ? onto(inverse(h), at) : null;
-    const seen = uv && picture.inPicture(uv);
-    picture.cross(seen ? uv : null, seen && head(at) ? [uv, head(at)] : null);
-  };
+  picture.onHover = (at) => point(picture, at);
+  floor.onHover = (at) => point(floor, at);
 }
 
 // --- saving ---

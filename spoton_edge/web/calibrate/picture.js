@@ -265,10 +265,6 @@ export class Picture extends Pane {
     this.cursor.replaceChildren(...this.poleAt(ends), ...this.crossAt(at));
   }
 
-  pole(ends) {
-    this.cursor.replaceChildren(...this.poleAt(ends));
-  }
-
   /** A person's height, upright where the pointer is: [foot, head]. */
   poleAt(ends) {
     if (!ends) return [];

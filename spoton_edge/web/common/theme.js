@@ -5,8 +5,10 @@ const root = document.documentElement;
 const system = matchMedia("(prefers-color-scheme: dark)");
 const listeners = new Set();
 
+let dark = false; // kept, because painters ask for every colour
+
 export function isDark() {
-  return root.dataset.theme ? root.dataset.theme === "dark" : system.matches;
+  return dark;
 }
 
 /** The resolved colour of a variable of base.css, as in colour("ink"). */
@@ -22,7 +24,7 @@ export function onTheme(callback) {
 /** Has a button switch between light and dark. */
 export function themeButton(button) {
   button.addEventListener("click", () => {
-    root.dataset.theme = isDark() ? "light" : "dark";
+    root.dataset.theme = dark ? "light" : "dark";
     try {
       localStorage.setItem(KEY, root.dataset.theme);
     } catch {
@@ -35,12 +37,17 @@ export function themeButton(button) {
 }
 
 function label(button) {
-  const text = isDark() ? "Switch to light" : "Switch to dark";
+  const text = dark ? "Switch to light" : "Switch to dark";
   button.setAttribute("aria-label", text);
   button.title = text;
 }
 
+function look() {
+  dark = root.dataset.theme ? root.dataset.theme === "dark" : system.matches;
+}
+
 function tell() {
+  look();
   for (const listener of listeners) listener();
 }
 
@@ -50,4 +57,5 @@ try {
 } catch {
   // As above.
 }
+look();
 system.addEventListener("change", tell);

@@ -8,10 +8,15 @@ import { Link } from "./link.js";
 import { LOST, Model } from "./model.js";
 import { PersonCard, showLog, showPeople } from "./panels.js";
 import { Pictures } from "./pictures.js";
+import { Plan } from "./plan.js";
 import { Timeline } from "./timeline.js";
 
 const WORDS_MS = 250; // how often the words change
-const SHARE = 4; // of the time, at most one part in so many goes to painting
+const CROWD = 60; // people; with more, they change half as often
+// What a painting costs, the browser's part of it too, decides how long the next one waits at least: so that new places
+// take no more than two fifths of the page's time, and gliding between them less.
+const NEWS_SHARE = 1.5;
+const GLIDE_SHARE = 4;
 const LAGS = 600;
 const RECORDING_MS = 60_000; // what was published longer ago is a recording
 const STALE_S = 3;
@@ -24,7 +29,7 @@ export const page = {
   camera: null, // name of the camera whose coverage is shown
   open: false, // the link to the server
   paints: 0,
-  paintMs: 0, // of one painting, of late
+  paintMs: 0, // of one painting, of late, until the browser has done its part
 };
 export const floor = new Floor(by("floor"));
 export const pictures = new Pictures(by("cameras"), model, { onCamera: chooseCamera });
@@ -33,12 +38,14 @@ export const timeline = new Timeline(document.querySelector(".timeline"), model,
 export const framing = new Framing(floor, { onClick: choose, onMove: () => (dirty = true) });
 
 let dirty = true;
-let plan = null; // the floor plan's <img>
+let plan = null; // the floor plan, where there is one
 let siteNumber = 0;
 let framedAt = -1;
 let lastFrame = performance.now();
-let nextPaint = 0;
+let painting = null; // when the painting under way began; null: there is none
+let lastPaint = 0; // when the last one was done
 let nextWords = 0;
+const rendered = new MessageChannel();
 let unpainted = null; // the newest tracks that were not painted yet
 
 const link = new Link({
@@ -72,7 +79,7 @@ function siteCame() {
   image.src = `/floor?${encodeURIComponent(model.site.floor.sha256)}`;
   image.decode().then(
     () => {
-      plan = image;
+      plan = new Plan(image);
       framing.forget();
       framedAt = -1;
       dirty = true;
@@ -123,7 +130,8 @@ function peopleNow(time) {
 
 function frame(now) {
   requestAnimationFrame(frame);
-  if (now < nextPaint) return;
+  const rest = now - lastPaint;
+  if (painting !== null || rest < page.paintMs * (dirty ? NEWS_SHARE : GLIDE_SHARE) - 4) return;
   const elapsed = now - lastFrame;
   lastFrame = now;
   const time = timeline.step(now, elapsed);
@@ -139,19 +147,23 @@ function frame(now) {
   const stale = isStale();
   const gliding = timeline.live ? people.length > 0 && !stale : timeline.running;
   if (dirty || moving || gliding) {
-    const started = performance.now();
     dirty = false;
+    painting = performance.now();
     paint(people, time, stale);
-    const took = performance.now() - started;
-    page.paints++;
-    page.paintMs += 0.1 * (took - page.paintMs);
-    nextPaint = now + Math.max(0, SHARE * page.paintMs - 4);
+    rendered.port2.postMessage(null); // answered when the browser has rendered this frame
   }
   if (now >= nextWords) {
-    nextWords = now + WORDS_MS;
+    nextWords = now + (people.length > CROWD ? 2 : 1) * WORDS_MS;
     words(people, now, stale);
   }
 }
+
+rendered.port1.onmessage = () => {
+  lastPaint = performance.now();
+  page.paints++;
+  page.paintMs += 0.1 * (lastPaint - painting - page.paintMs);
+  painting = null;
+};
 
 function isStale() {
   return !page.open || model.link.silent;

@@ -37,5 +37,6 @@ export function keyed(parent, keys, make) {
 export const fixed = (value, digits, unit = "") =>
   value === null || value === undefined ? "–" : `${value.toFixed(digits)}${unit}`;
 
-export const clock = (seconds) =>
-  seconds === null ? "" : new Date(seconds * 1000).toLocaleTimeString([], { hour12: false });
+const times = new Intl.DateTimeFormat([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+
+export const clock = (seconds) => (seconds === null ? "" : times.format(seconds * 1000));

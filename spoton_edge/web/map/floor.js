@@ -4,9 +4,11 @@ import { colour } from "/common/theme.js";
 import { personColour } from "./colours.js";
 import { ellipse } from "./geometry.js";
 import { Ground } from "./ground.js";
+import { Labels } from "./labels.js";
 import { LOST, PREDICTED, VISIBLE } from "./model.js";
 
 export const TRAIL_MS = 12_000;
+const CROWD = 60; // people; with more, trails are half as long
 const FADES = [0.08, 0.16, 0.28, 0.42, 0.6]; // of a trail, from its oldest part
 const GAP_MS = 1500; // a trail is interrupted where nothing was known for longer
 const DOT = 6;
@@ -17,8 +19,11 @@ const AHEAD_S = 0.25; // dots are moved on by their speed for so long after a me
 export class Floor {
   constructor(canvas) {
     this.canvas = canvas;
-    this.context = canvas.getContext("2d");
+    this.context = canvas.getContext("2d", { alpha: false });
     this.ground = new Ground();
+    this.labels = new Labels();
+    this.backdrop = document.createElement("canvas"); // the ground and the trails on it, which change less often than people
+    this.backdropKey = "";
     this.view = { x: 0, y: 0, scale: 20, yUp: true, width: 1, height: 1, ratio: 1 };
     this.shown = new Map(); // by id, where its dot was last painted
     this.trails = { key: "", paths: [], own: new Map() };
@@ -57,17 +62,19 @@ export class Floor {
     const elapsed = Math.min(scene.time - this.painted, 1000);
     this.painted = scene.time;
     this.#place(scene, elapsed);
+    this.#paintBackdrop(scene);
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.globalAlpha = 1;
-    context.drawImage(this.ground.layer(this, scene), 0, 0);
+    context.drawImage(this.backdrop, 0, 0);
     context.globalAlpha = scene.stale ? 0.35 : 1;
-    this.#paintTrails(scene);
     context.setTransform(view.ratio, 0, 0, view.ratio, 0, 0);
     const order = [...scene.people].sort(
       (a, b) => (a.id === scene.followed) - (b.id === scene.followed) || b.state - a.state || a.id - b.id,
     );
-    const ink = { text: colour("ink"), paper: colour("paper") };
-    for (const person of order) this.#paintPerson(person, scene, ink);
+    const paper = colour("paper");
+    this.labels.begin(`${view.ratio} ${scene.dark}`);
+    for (const person of order) this.#paintPerson(person, scene, paper);
+    this.labels.end();
     context.globalAlpha = 1;
   }
 
@@ -104,13 +111,32 @@ export class Floor {
     this.shown = shown;
   }
 
-  #paintTrails(scene) {
-    const { context, view } = this;
-    const until = scene.live ? scene.history.newest : scene.time;
-    const key = `${scene.live ? scene.history.next : Math.round(scene.time)} ${scene.dark} ${scene.history.first}`;
-    if (scene.history.length && this.trails.key !== key) {
-      this.trails = { key, ...trailPaths(scene.history.trails(until - TRAIL_MS, until), until) };
+  #paintBackdrop(scene) {
+    const { history } = scene;
+    const until = scene.live ? history.newest : scene.time;
+    const span = scene.people.length > CROWD ? TRAIL_MS / 2 : TRAIL_MS;
+    const moment = `${until} ${span} ${scene.dark} ${history.length > 0}`;
+    if (this.trails.key !== moment) {
+      this.trails = { key: moment, ...trailPaths(history.trails(until - span, until), until, span) };
     }
+    const ground = this.ground.layer(this, scene);
+    const key = `${this.ground.key} ${moment} ${scene.followed}`;
+    if (this.backdropKey === key) return;
+    this.backdropKey = key;
+    const { backdrop } = this;
+    if (backdrop.width !== ground.width || backdrop.height !== ground.height) {
+      Object.assign(backdrop, { width: ground.width, height: ground.height });
+    }
+    const context = backdrop.getContext("2d", { alpha: false });
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.globalAlpha = 1;
+    context.drawImage(ground, 0, 0);
+    context.globalAlpha = scene.stale ? 0.35 : 1;
+    this.#paintTrails(context, scene);
+  }
+
+  #paintTrails(context, scene) {
+    const { view } = this;
     const s = view.scale * view.ratio;
     const sy = view.yUp ? -s : s;
     const [u, v] = [view.width * view.ratio * 0.5 - view.x * s, view.height * view.ratio * 0.5 - view.y * sy];
@@ -134,7 +160,7 @@ export class Floor {
     context.globalAlpha = full;
   }
 
-  #paintPerson(person, scene, ink) {
+  #paintPerson(person, scene, paper) {
     const { context, view } = this;
     const place = this.shown.get(person.id);
     const [u, v] = this.toScreen(place.x, place.y);
@@ -153,10 +179,10 @@ export class Floor {
     context.lineWidth = 2;
     if (person.state === VISIBLE) {
       context.fill();
-      context.strokeStyle = ink.paper;
+      context.strokeStyle = paper;
       context.lineWidth = 1.5;
     } else {
-      context.fillStyle = ink.paper;
+      context.fillStyle = paper;
       context.fill();
       context.setLineDash(person.state === PREDICTED ? [] : [2, 2.5]);
     }
@@ -169,13 +195,7 @@ export class Floor {
       context.arc(u, v, DOT + 5, 0, 2 * Math.PI);
       context.stroke();
     }
-    context.font = `${own ? 700 : 600} ${own ? 14 : 12}px system-ui, "Noto Sans", "DejaVu Sans", sans-serif`;
-    context.lineWidth = 3.5;
-    context.strokeStyle = ink.paper;
-    context.fillStyle = ink.text;
-    const away = own ? 13 : 9;
-    context.strokeText(person.id, u + away, v - away + 2);
-    context.fillText(person.id, u + away, v - away + 2);
+    this.labels.paint(context, person.id, own, u, v);
     context.globalAlpha = full;
   }
 
@@ -214,7 +234,7 @@ function faded(person, scene) {
 }
 
 /** Trails as paths on the ground, all of one colour and one age together: a few strokes, however many people. */
-function trailPaths(trails, until) {
+function trailPaths(trails, until, span) {
   const paths = new Map();
   const own = new Map();
   for (const [id, trail] of trails) {
@@ -227,7 +247,7 @@ function trailPaths(trails, until) {
         last = -1;
         continue;
       }
-      const fade = Math.min(FADES.length - 1, Math.max(0, Math.floor((1 - age / TRAIL_MS) * FADES.length)));
+      const fade = Math.min(FADES.length - 1, Math.max(0, Math.floor((1 - age / span) * FADES.length)));
       const key = `${ink}${fade}`;
       let entry = paths.get(key);
       if (!entry) paths.set(key, (entry = { ink, fade, path: new Path2D() }));

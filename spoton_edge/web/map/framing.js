@@ -31,7 +31,7 @@ export class Framing {
     let box;
     if (plan) {
       const { perMetre, origin } = site.floor;
-      const [w, h] = [plan.naturalWidth / perMetre, plan.naturalHeight / perMetre];
+      const [w, h] = [plan.width / perMetre, plan.height / perMetre];
       const [x, y] = [-origin[0] / perMetre, origin[1] / perMetre];
       box = site.yUp ? [x, y - h, x + w, y] : [x, -y, x + w, h - y];
     } else {

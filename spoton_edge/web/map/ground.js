@@ -20,7 +20,7 @@ export class Ground {
   layer(floor, scene) {
     const { view } = floor;
     const key = [
-      ...Object.values(view), scene.dark, scene.camera, scene.floor?.src, scene.siteNumber, scene.health, scene.stale,
+      ...Object.values(view), scene.dark, scene.camera, scene.floor !== null, scene.siteNumber, scene.health, scene.stale,
     ].join(" ");
     if (key !== this.key) {
       this.key = key;
@@ -57,13 +57,14 @@ export class Ground {
     const { perMetre, origin } = scene.site.floor;
     const [left, top] = floor.toScreen(0, 0);
     const size = floor.view.scale / perMetre;
-    context.save();
-    context.globalAlpha = scene.dark ? 0.55 : 0.85;
+    const { picture, strength, mode } = scene.floor.shown(scene.dark);
+    context.globalAlpha = strength;
+    context.globalCompositeOperation = mode;
     context.drawImage(
-      scene.floor, left - origin[0] * size, top - origin[1] * size, scene.floor.naturalWidth * size,
-      scene.floor.naturalHeight * size,
+      picture, left - origin[0] * size, top - origin[1] * size, scene.floor.width * size, scene.floor.height * size,
     );
-    context.restore();
+    context.globalAlpha = 1;
+    context.globalCompositeOperation = "source-over";
   }
 
   #paintGrid(floor, scene) {

@@ -5,7 +5,7 @@ import { colour } from "/common/theme.js";
 import { say } from "./dom.js";
 import { SPAN_MS } from "./history.js";
 
-const PAINT_MS = 500;
+const PAINT_MS = 1000;
 const LIVE_MS = 250; // so near to now is now
 
 export class Timeline {

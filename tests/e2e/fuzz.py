@@ -22,13 +22,16 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import zmq
 
 from spoton_edge import keys
 from spoton_edge.client import Missed, Subscriber
 from spoton_edge.control import ControlServer, ask
+from spoton_edge.preview import Preview
 from spoton_edge.publisher import Publisher
-from tests.messages import CAMERA_NUMBERS, CAPTURED_NS, encoder, people, site
+from spoton_edge.types import FrameBatch
+from tests.messages import CAMERA_NUMBERS, CAMERAS, CAPTURED_NS, encoder, people, site
 
 EACH = 40  # messages by one connection; more would only be refused
 GREETING = b"\xff" + bytes(7) + b"\x01\x7f" + b"\x03\x01%s" + bytes(32)
@@ -112,12 +115,13 @@ def by_tcp(chance: random.Random, endpoint: str) -> int:
     return EACH
 
 
-def endpoints(publishers: list[Publisher], control: str) -> Iterator[tuple[str, int]]:
+def endpoints(publishers: list[Publisher], preview: str, control: str) -> Iterator[tuple[str, int]]:
     """Every endpoint, and a kind of socket that may talk to it."""
     for publisher in publishers:
         for endpoint in publisher.endpoints:
             yield endpoint, zmq.XSUB
         yield str(publisher.snapshot_endpoint), zmq.DEALER
+    yield preview, zmq.XSUB
     yield control, zmq.DEALER
 
 
@@ -130,7 +134,7 @@ def resident_bytes() -> int:
 
 
 def run(messages: int, seed: int = 0) -> dict[str, Any]:
-    """Sends at least so many messages, all endpoints in turn, while two good subscribers read.
+    """Sends at least so many messages, all endpoints in turn, while good subscribers read and one looks at a camera.
 
     Returns what was sent by endpoint, and memory and descriptors before and after.
     """
@@ -147,7 +151,16 @@ def run(messages: int, seed: int = 0) -> dict[str, Any]:
             stack.enter_context(Subscriber(plain.endpoints[0], snapshot=plain.snapshot_endpoint)),
             stack.enter_context(Subscriber(closed.endpoints[0], snapshot=closed.snapshot_endpoint, key=key)),
         ]
+        pictures = stack.enter_context(Preview(by, CAMERAS, local))
+        context = stack.enter_context(zmq.Context())
+        onlooker = stack.enter_context(context.socket(zmq.SUB))
+        onlooker.connect(pictures.endpoint)
+        onlooker.subscribe(f"spoton/1/lobby/preview/{CAMERAS[0]}")
+        while not pictures.wanted:
+            time.sleep(0.01)
         seqs = [0, 0]
+        image = np.zeros((90, 160, 3), np.uint8)
+        numbers = np.zeros(1, np.int64)
 
         def publish_and_read() -> None:
             for publisher, reader, at in zip((plain, closed), readers, range(2), strict=True):
@@ -157,13 +170,17 @@ def run(messages: int, seed: int = 0) -> dict[str, Any]:
                     assert message is not None, "a good subscriber hears nothing any more"
                     assert not isinstance(message, Missed), "a good subscriber missed something"
                     seqs[at] = message.seq if message.kind == "tracks" else seqs[at]
+            numbers[:] += 1
+            pictures.offer(FrameBatch(np.zeros(1, np.int16), numbers, numbers * 10**9, [image]))
+            assert onlooker.poll(30_000), "a good onlooker sees nothing any more"
+            onlooker.recv_multipart()
 
         for publisher, reader in zip((plain, closed), readers, strict=True):
             publisher.publish(by.site(site()))
             while not reader.whole:
                 reader.receive(0.05)
         sent: Counter[str] = Counter()
-        targets = list(endpoints([plain, closed], control.endpoint))
+        targets = list(endpoints([plain, closed], pictures.endpoint, control.endpoint))
         # What every kind of attack leaves behind once (thread stacks, arenas) is no leak.
         for warm_up in range(2 * len(targets)):
             attack(chance, targets[warm_up % len(targets)], sent)

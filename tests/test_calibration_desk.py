@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from spoton_edge import config
 from spoton_edge.calibration.desk import Desk
@@ -93,6 +95,20 @@ def test_too_few_points_are_no_calibration_and_are_kept_out_of_the_file(desk, co
     assert [camera.ground is None for camera in desk._site.cameras] == [True, True]
     desk.open()
     assert [camera.ground is None for camera in desk._site.cameras] == [True, False]
+
+
+NUMBER = st.one_of(st.floats(-1e9, 1e9, allow_nan=False), st.integers(0, 3).map(float), st.floats(0, 1280))
+ANY_POINTS = st.lists(st.tuples(NUMBER, NUMBER, NUMBER, NUMBER).map(list), max_size=7)
+
+
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(table=ANY_POINTS)
+@pytest.mark.filterwarnings("error")
+def test_whatever_is_clicked_and_typed_has_a_verdict_that_can_be_sent(desk, table):
+    answer = desk.judge(draft(desk, door=of("door") | {"points": table}))
+    door = json.loads(json.dumps(answer, allow_nan=False))["cameras"][0]
+    assert door["grade"] in (None, "good", "usable", "refuse")
+    assert door["reasons"] or door["grade"] == "good"
 
 
 def test_points_that_replace_a_calibrated_camera_keep_its_lens(tmp_path):

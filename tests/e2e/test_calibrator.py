@@ -255,3 +255,10 @@ def test_a_camera_that_cannot_be_seen_says_why_and_the_others_go_on(
         page.keyboard.press("2")
         page.get_by_role("button", name="Take a new picture").click()
         expect(page.locator("#picture .trouble")).to_be_hidden()
+        image = page.locator("#picture .world > image").first
+        for _ in range(2):  # live: one picture after the other
+            shown = image.get_attribute("href")
+            assert shown
+            if page.locator("#live").get_attribute("aria-pressed") == "false":
+                page.locator("#live").click()
+            expect(image).not_to_have_attribute("href", shown)

@@ -76,6 +76,7 @@ TARGET
     pivot_root . old
     umount -l /old
     rmdir /old
+    mount --make-rshared / # as a booted system has it: credentials are mounted from a namespace of their own
     exec env -i container=test PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 \
         /lib/systemd/systemd --unit=test.target --log-target=journal --show-status=0
 }

@@ -8,13 +8,14 @@ import socket
 import struct
 import subprocess
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from pathlib import Path
 from typing import IO
 
 import av
 
+from spoton_edge.types import U8
 from tests.e2e.harness import lacking
 from tests.footage import SIZE, picture
 
@@ -52,7 +53,13 @@ def certificate(path: Path) -> Path:
 
 
 def access_units(
-    path: Path, codec: str, numbers: Iterable[int], size: tuple[int, int] = SIZE, gop: int = 5, slices: int = 1
+    path: Path,
+    codec: str,
+    numbers: Iterable[int],
+    size: tuple[int, int] = SIZE,
+    gop: int = 5,
+    slices: int = 1,
+    draw: Callable[[int, tuple[int, int]], U8] = picture,
 ) -> Path:
     """Encode numbered pictures for the server: access units, each after its length."""
     context = av.CodecContext.create(_ENCODERS[codec], "w")
@@ -69,7 +76,7 @@ def access_units(
             context.options |= {"x264-params": f"slices={slices}:sliced-threads=0"}
     units = bytearray()
     frames: list[av.VideoFrame | None] = [
-        av.VideoFrame.from_ndarray(picture(number, size), format="bgr24").reformat(format=context.pix_fmt)
+        av.VideoFrame.from_ndarray(draw(number, size), format="bgr24").reformat(format=context.pix_fmt)
         for number in numbers
     ]
     for index, frame in enumerate([*frames, None]):

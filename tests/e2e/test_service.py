@@ -1,0 +1,289 @@
+"""The service as an operator has it: the Debian package under a real systemd, with no network but loopback."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import yaml
+
+from tests.e2e.harness import lacking
+from tests.e2e.installed import ROOT, SITE, UNIT, Hearing, Installed, build_package
+from tests.e2e.machine import Machine, booted
+from tests.e2e.rtsp import RtspCamera, access_units, need_server
+
+pytestmark = pytest.mark.timeout(900)
+TROUBLED = Path(__file__).with_name("troubled_service.py")
+
+
+@pytest.fixture(scope="module")
+def package() -> Path:
+    return build_package()
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    with booted(tmp_path_factory.mktemp("machine")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def installed(machine: Machine, package: Path) -> Installed:
+    return Installed(machine, package)
+
+
+@pytest.fixture
+def service(installed: Installed) -> Iterator[Installed]:
+    """The service, stopped, with a site of one made-up camera."""
+    installed.site()
+    yield installed
+    installed.afresh()
+
+
+def test_systemd_finds_nothing_wrong_with_what_the_package_brings(service: Installed) -> None:
+    units = [f"/usr/lib/systemd/system/{name}" for name in (UNIT, "spoton-edge@.service")]
+    assert not service.machine.run("systemd-analyze", "verify", "--recursive-errors=yes", *units).stderr
+    assert service.machine.run("systemctl", "is-enabled", UNIT, ok=False).stdout.strip() == "disabled"
+
+
+def test_what_root_has_prepared_is_used_without_a_download_or_a_build(service: Installed) -> None:
+    def files() -> dict[str, tuple[int, int]]:
+        found = [path for path in (service.cache / "models").rglob("*") if path.is_file()]
+        return {path.name: (path.stat().st_mtime_ns, path.stat().st_size) for path in found}
+
+    before = files()
+    assert before
+    service.start()
+    assert files() == before
+    assert "Started spoton-edge.service" in service.said("_PID=1", f"UNIT={UNIT}")
+
+
+def test_it_runs_as_its_own_user_in_its_sandbox(service: Installed) -> None:
+    service.start()
+    pid = service.show("MainPID")
+    status = dict(line.split(":\t", 1) for line in service.machine.path(f"/proc/{pid}/status").read_text().splitlines())
+    uid = service.machine.run("id", "-u", "spoton-edge").stdout.strip()
+    assert set(status["Uid"].split()) == {uid} != {"0"}
+    assert int(status["CapEff"], 16) == int(status["CapBnd"], 16) == 0
+    assert status["NoNewPrivs"] == "1"
+    assert status["Seccomp"] == "2"  # a filter of system calls
+    video = service.machine.run("getent", "group", "video").stdout.split(":")[2]
+    assert video in status["Groups"].split()
+    view = service.machine.path(f"/proc/{pid}/root")
+    assert not list((view / "root").iterdir())
+    assert not list((view / "home").iterdir())
+
+
+def test_a_credential_reaches_the_service_and_nobody_else(service: Installed) -> None:
+    login = service.machine.run("spoton-edge", "credential", "set", "c09", say="admin:sesame\n")
+    assert "sesame" not in login.stdout + login.stderr
+    service.site(
+        cameras=[{"name": "a", "source": "test:160x120@5"}, {"name": "c", "source": "rtsp://{cred:c09}@127.0.0.1:9/x"}]
+    )
+    assert service.machine.run("spoton-edge", "check", SITE).stdout.strip() == f"{SITE}: good"
+    asking = ["runuser", "-u", "nobody", "--", "spoton-edge", "check", SITE]
+    assert "not checked: credentials c09" in service.machine.run(*asking).stderr
+    service.start()
+    assert "1 of 2 cameras live" in service.show("StatusText")
+    assert "sesame" not in service.said()
+
+
+@pytest.mark.parametrize(
+    ("site", "code", "reason"),
+    [
+        ({"cameras": [{"name": "a", "source": "test:", "croop": 1}]}, "2", "cameras[0].croop"),
+        ({"reid": {"model": "reid-0287"}}, "4", "spoton-edge models fetch reid-0287"),
+        (
+            {"cameras": [{"name": "a", "source": "rtsp://{cred:none}@127.0.0.1/x"}]},
+            "4",
+            "spoton-edge credential set none",
+        ),
+    ],
+)
+def test_what_another_start_would_not_mend_is_not_started_again(
+    service: Installed, site: dict[str, object], code: str, reason: str
+) -> None:
+    service.site(**site)
+    assert service.machine.run("systemctl", "start", UNIT, ok=False).returncode != 0
+    assert service.show("ActiveState") == "failed"
+    assert service.show("ExecMainStatus") == code
+    assert service.show("NRestarts") == "0"
+    assert reason in service.said()
+
+
+def test_it_ends_in_order_within_two_seconds(service: Installed) -> None:
+    service.drop_in("TimeoutStopSec=2")  # systemd would kill what takes longer, and say so
+    service.start()
+    service.machine.run("systemctl", "stop", UNIT)
+    assert service.show("Result") == "success"
+    assert service.show("ExecMainStatus") == "0"
+
+
+def test_the_journal_is_searched_by_camera(service: Installed) -> None:
+    service.site(
+        cameras=[{"name": "c09", "source": "test:160x120@5"}, {"name": "c13", "source": "rtsp://127.0.0.1:9/x"}]
+    )
+    service.start()
+    about = service.said("SPOTON_CAMERA=c09", f"_SYSTEMD_INVOCATION_ID={service.show('InvocationID')}")
+    assert "camera c09: live" in about
+    assert "c13" not in about
+
+
+@pytest.mark.parametrize(
+    ("fault", "limits", "result"),
+    [
+        ("hang", ("WatchdogSec=3",), "Failed with result 'watchdog'"),
+        ("grow", ("MemoryMax=320M",), "killed"),
+    ],
+)
+def test_a_daemon_that_hangs_or_grows_is_started_again(
+    service: Installed, fault: str, limits: tuple[str, ...], result: str
+) -> None:
+    shutil.copyfile(TROUBLED, service.machine.path("/srv/troubled_service.py"))
+    service.machine.path("/var/lib/spoton-edge/struck").unlink(missing_ok=True)
+    program = f"/usr/lib/spoton-edge/bin/python3 /srv/troubled_service.py {fault} run {SITE}"
+    service.drop_in("ExecStart=", f"ExecStart={program}", "RestartSec=100ms", *limits)
+    service.start()
+    if service.show("MemoryCurrent") == "[not set]":
+        lacking("no memory controller for the machine's cgroups")
+    service.machine.wait(lambda: service.show("NRestarts") == "1", "systemd starts it again")
+    service.machine.wait(lambda: service.show("ActiveState") == "active", "it is READY again")
+    assert result in service.said("_PID=1", f"UNIT={UNIT}")
+
+
+@pytest.fixture(scope="module")
+def cameras(machine: Machine, clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RtspCamera]]:
+    """Four RTSP cameras in the machine, and a fifth: people who stand still, so that nothing but us ends a track."""
+    need_server()
+    with av.open(str(clip)) as container:
+        scene = next(islice(container.decode(video=0), 300, None)).to_ndarray(format="bgr24")[:, :448]
+    still = np.ascontiguousarray(scene)
+    units = tmp_path_factory.mktemp("still") / "still.h264"
+    access_units(units, "h264", range(10), (448, 576), draw=lambda *_: still)
+    made = [RtspCamera(units) for _ in range(5)]
+    try:
+        for camera in made:
+            camera.start("--fps", "4", prefix=tuple(machine.enter("net")))
+        yield made
+    finally:
+        for camera in made:
+            camera.kill()
+
+
+def watched(cameras: list[RtspCamera], shift_m: float = 0.0) -> dict[str, object]:
+    """The sections of a site: cameras k1, k2, ..., each over ground of its own; `shift_m` moves the first one's."""
+    homography = np.array(
+        yaml.safe_load((ROOT / "calibration" / "demo-site.yaml").read_text())["cameras"][0]["ground"]["homography"]
+    )
+    sections = []
+    for number, camera in enumerate(cameras):
+        move = np.array([[1, 0, 200.0 * number + (0 if number else shift_m)], [0, 1, 0], [0, 0, 1]])
+        ground = {"homography": (move @ homography).tolist(), "image_size": [448, 576]}
+        sections.append({"name": f"k{number + 1}", "source": camera.url, "ground": ground})
+    return {"cameras": sections, "detector": {"input": [320, 416]}, "identity": {"resume_s": 60}}
+
+
+def test_reloads_change_what_they_say_and_no_other_camera_s_people(
+    service: Installed, cameras: list[RtspCamera]
+) -> None:
+    four = {"k1", "k2", "k3", "k4"}
+    service.site(**watched(cameras[:4]))
+    service.start()
+    connections = [camera.clients for camera in cameras[:4]]
+    with service.heard() as hearing:
+        hearing.until_people(four)
+        before = hearing.views(8)
+
+        service.machine.run("systemctl", "reload", UNIT)  # nothing has changed
+        assert lost(before, hearing.views(8)) == set()
+
+        service.site(**watched(cameras[:4]) | {"tracker": {"high_score": 7}})
+        refused = service.machine.run("systemctl", "reload", UNIT, ok=False)
+        assert refused.returncode != 0
+        assert "tracker.high_score" in service.said()
+        assert "tracker.high_score" in service.show("StatusText")
+        assert service.show("ActiveState") == "active"
+        assert lost(before, hearing.views(8)) == set()
+
+        service.site(**watched(cameras))
+        service.machine.run("systemctl", "reload", UNIT)
+        hearing.until_people(four | {"k5"})
+        assert lost(before, hearing.views(8)) == set()
+
+        service.site(**watched(cameras, shift_m=50.0))
+        places = {camera: where(hearing, camera) for camera in ("k1", "k2")}
+        service.machine.run("systemctl", "reload", UNIT)
+        after = hearing.views(8)
+        assert lost({key: who for key, who in before.items() if key[0] != "k1"}, after) == set()
+        assert where(hearing, "k1") == pytest.approx(places["k1"] + 50.0, abs=1.0)
+        assert where(hearing, "k2") == pytest.approx(places["k2"], abs=1.0)
+    assert [camera.clients for camera in cameras[:4]] == connections  # none was connected anew
+
+
+def where(hearing: Hearing, camera: str) -> float:
+    """The mean x of the people of a camera, metres."""
+    return float(np.mean([person["x"] for person in hearing.people(camera).values() if person["x"] is not None]))
+
+
+def lost(before: dict[tuple[str, int], int], after: dict[tuple[str, int], int]) -> set[tuple[str, int]]:
+    """Tracks that have another id than before, or are gone."""
+    return {key for key, identity in before.items() if after.get(key) != identity}
+
+
+def test_killed_it_comes_back_and_people_in_view_keep_their_ids(service: Installed, cameras: list[RtspCamera]) -> None:
+    service.site(**watched(cameras[:4]))
+    service.drop_in("RestartSec=100ms")
+    service.start()
+    with service.heard() as hearing:
+        hearing.until_people({"k1", "k2", "k3", "k4"})
+        known = lambda: all(person["age_s"] > 3 for person in hearing.people().values())  # noqa: E731
+        service.machine.wait(known, "everybody has been there for a while")
+        before = hearing.people()
+        service.machine.run("systemctl", "kill", "--signal=KILL", UNIT)
+        service.machine.wait(lambda: service.show("NRestarts") == "1", "systemd starts it again")
+        service.machine.wait(lambda: service.show("ActiveState") == "active", "it is READY again")
+        hearing.until_people({"k1", "k2", "k3", "k4"})
+        after = hearing.people()
+    assert set(before) <= set(after)
+
+
+def test_the_package_is_upgraded_removed_and_purged(
+    service: Installed, package: Path, clip: Path, tmp_path: Path
+) -> None:
+    """The last test here: it takes the package away."""
+    machine = service.machine
+    shutil.copyfile(clip, machine.path("/srv/vtest.avi"))
+    demo = (ROOT / "calibration" / "demo-site.yaml").read_text().replace("${SPOTON_DEMO_VIDEO}", "/srv/vtest.avi")
+    machine.path(SITE).write_text(demo)
+    kept = {path: machine.path(path) for path in (SITE, "/etc/spoton-edge/credentials/c09", "/var/lib/spoton-edge")}
+    machine.run("spoton-edge", "credential", "set", "c09", say="admin:sesame\n")
+    service.start()
+    with service.heard() as hearing:
+        hearing.until_people({"W", "E"})
+    started = "--grep=Started spoton-edge.service"
+    starts = len(service.said("_PID=1", f"UNIT={UNIT}", started).splitlines())
+
+    stage = tmp_path / "stage"
+    subprocess.run(["dpkg-deb", "--raw-extract", package, stage], check=True)
+    control = stage / "DEBIAN" / "control"
+    control.write_text(control.read_text().replace("\nVersion: ", "\nVersion: 99~"))
+    subprocess.run(["dpkg-deb", "-Znone", "--build", stage, tmp_path / "next.deb"], check=True, capture_output=True)
+    service.install(tmp_path / "next.deb")
+    machine.wait(lambda: service.show("ActiveState") == "active", "the upgraded service is READY")
+    assert len(service.said("_PID=1", f"UNIT={UNIT}", started).splitlines()) == starts + 1
+    assert machine.path(SITE).read_text() == demo
+
+    machine.run("dpkg", "--remove", "spoton-edge")
+    assert machine.run("systemctl", "is-active", UNIT, ok=False).stdout.strip() == "inactive"
+    assert all(path.exists() for path in kept.values())
+    assert not machine.path("/usr/lib/spoton-edge").exists()
+
+    machine.run("dpkg", "--purge", "spoton-edge")
+    assert machine.run("id", "spoton-edge", ok=False).returncode != 0
+    assert not [path for path in machine.changes() if "spoton" in path]

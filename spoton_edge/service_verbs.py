@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from spoton_edge import credentials, installation
-from spoton_edge.errors import ExitCode
+from spoton_edge import credentials, installation, models
+from spoton_edge.errors import ExitCode, MissingExtraError
+from spoton_edge.state import state_dir
 
 INSTALL = """\
 Puts the service of this virtual environment in place: units, user and folders. Sites and credentials that are there
@@ -15,6 +18,11 @@ stay as they are. After an upgrade of the environment, run it again. The Debian 
 SET = """\
 Keeps a camera's login for the service, root alone may read it: `user:password`, as typed, unseen, or from standard
 input. In the site file it is `{cred:NAME}`. A service that runs has it after its next restart."""
+
+DOCTOR = """\
+Says what is wrong and what to do: GPU, driver, engines, decoders, models, disk, clock, endpoints, every camera (each
+is opened for some seconds) and its calibration. With --service the service's own user asks all that, in its sandbox and
+with its credentials; without it, what only that shows is left out. Ends with 1 where something is wrong."""
 
 
 def add_verbs(verbs: Any) -> None:
@@ -35,6 +43,14 @@ def add_verbs(verbs: Any) -> None:
     store.set_defaults(run=run_set)
     store.add_argument("name", metavar="NAME", help="as {cred:NAME} in the site file")
 
+    doctor = verbs.add_parser("doctor", help="Say what is wrong with this box and site", description=DOCTOR)
+    doctor.set_defaults(run=run_doctor)
+    site = Path("/etc/spoton-edge/site.yaml")
+    doctor.add_argument("site", nargs="?", type=Path, default=site, metavar="SITE.yaml", help="default: %(default)s")
+    doctor.add_argument("--service", action="store_true", help="as the service's user, in its sandbox; for root")
+    doctor.add_argument("--report", type=Path, metavar="FILE", help="also write a file without secrets, to be sent")
+    doctor.add_argument("--json", action="store_true", help="the findings as JSON")
+
 
 def run_install(options: argparse.Namespace) -> int:
     """`spoton-edge install`."""
@@ -52,6 +68,31 @@ def run_set(options: argparse.Namespace) -> int:
     """`spoton-edge credential set`."""
     print(f"{credentials.store(options.name, credentials.ask(options.name))}: kept for the service's next start")
     return ExitCode.STOPPED
+
+
+def run_doctor(options: argparse.Namespace) -> int:
+    """`spoton-edge doctor`."""
+    try:
+        from spoton_edge import doctor
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("spoton_edge"):
+            raise
+        raise MissingExtraError(f"this needs {error.name}: pip install 'spoton-edge[cpu]'") from None
+    findings: list[doctor.Finding] = []
+    for finding in (
+        doctor.examine_as_service(options.site)
+        if options.service
+        else doctor.examine(options.site, models.cache_dir(), state_dir())
+    ):
+        findings.append(finding)
+        if not options.json:
+            print(finding.line(), flush=True)
+    if options.json:
+        print(json.dumps([asdict(finding) for finding in findings]))
+    if options.report is not None:
+        doctor.write_report(options.report, options.site, findings)
+        print(f"{options.report}: written; read it before you send it")
+    return ExitCode.UNEXPECTED if any(finding.verdict == "wrong" for finding in findings) else ExitCode.STOPPED
 
 
 def _root(verb: argparse.ArgumentParser) -> None:

@@ -71,7 +71,7 @@ LEVELS: list[set[str]] = [
     {"pipeline"},
     {"assembly", "description", "networks", "pictures"},
     {"building", "engine_check", "model_comparison", "network_swap"},
-    {"evaluation", "play", "record", "reloading", "replay", "view", "watch"},
+    {"doctor", "evaluation", "play", "record", "reloading", "replay", "view", "watch"},
     {"service"},
     {"demo_map", "demo_page"},
     {"demo"},

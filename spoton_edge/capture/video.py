@@ -315,6 +315,11 @@ def cuda_problem() -> str | None:
     return None
 
 
+def missing_decoders() -> list[str]:
+    """Which of the codecs that cameras use cannot be decoded here."""
+    return [name for name in ("h264", "hevc", "mjpeg") if name not in av.codecs_available]
+
+
 def save_picture(image: U8, path: Path) -> None:
     """Write an image, (H, W, 3) u8 BGR, to a .jpg or .png file; a file that was there stays until it is complete.
 

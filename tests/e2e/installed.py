@@ -96,10 +96,12 @@ class Installed:
         """What the service publishes while the block runs, over restarts too."""
         command = [*self.machine.enter("mount", "net", "pid", "root", "wd"), "spoton-edge", "watch", "--json"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+            hearing = Hearing(self.machine, process)
             try:
-                yield Hearing(self.machine, process)
+                yield hearing
             finally:
                 process.terminate()
+                hearing.reader.join()
 
 
 class Hearing:
@@ -109,7 +111,8 @@ class Hearing:
         self.machine = machine
         self.messages: list[dict[str, Any]] = []
         self._process = process
-        threading.Thread(target=self._read, daemon=True).start()
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
 
     def _read(self) -> None:
         assert self._process.stdout is not None

@@ -94,7 +94,7 @@ class Installed:
     @contextmanager
     def heard(self) -> Iterator[Hearing]:
         """What the service publishes while the block runs, over restarts too."""
-        command = [*self.machine.enter("mount", "net", "pid", "root", "wd"), "spoton-edge", "watch", "--json"]
+        command = [*self.machine.enter("mount", "net", "root", "wd"), "spoton-edge", "watch", "--json"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
             hearing = Hearing(self.machine, process)
             try:

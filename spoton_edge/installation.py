@@ -110,8 +110,8 @@ def uninstall(target: Target, log: Log, *, purge: bool) -> None:
     if not installed and not purge:
         raise UsageError("nothing is installed here; remove what it left behind with --purge")
     if here and any(path.suffix == ".service" for path in installed):
-        _call("systemctl", "disable", "--now", *UNITS)
-        _call("systemctl", "stop", "spoton-edge@*.service")
+        _call("systemctl", "disable", "--quiet", *UNITS)
+        _call("systemctl", "stop", "spoton-edge.service", "spoton-edge@*.service")
     try:
         for path in installed:
             path.unlink()

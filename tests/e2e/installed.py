@@ -39,10 +39,14 @@ class Installed:
     """A machine with the package on it."""
 
     def __init__(self, machine: Machine, package: Path) -> None:
-        """Installs the package; then, in root's name, the models that this host has prepared."""
+        """Installs the package."""
         self.machine = machine
-        self.install(package)
         self.cache = machine.path("/var/cache/spoton-edge")
+        self.install(package)
+        self.bring_models()
+
+    def bring_models(self) -> None:
+        """Prepare models in root's name: those that this host has."""
         prepared = models.cache_dir() / "models"
         if not (prepared / "yolox-nano.onnx").is_file():
             lacking("no yolox-nano in the cache: run spoton-edge models fetch yolox-nano")
@@ -90,6 +94,10 @@ class Installed:
         """The journal of this invocation, or of whatever fields match."""
         invocation = [] if match else [f"_SYSTEMD_INVOCATION_ID={self.show('InvocationID')}"]
         return self.machine.run("journalctl", "--no-pager", "-o", "cat", *invocation, *match).stdout
+
+    def starts(self) -> list[str]:
+        """A line for each time that the service became READY."""
+        return self.said("_PID=1", f"UNIT={UNIT}", f"--grep=Started {UNIT}").splitlines()
 
     @contextmanager
     def heard(self) -> Iterator[Hearing]:

@@ -52,8 +52,9 @@ class Machine:
         return Path(f"/proc/{self.pid}/root") / inside.lstrip("/")
 
     def changes(self) -> set[str]:
-        """Every path that differs from the machine's root folder as it was before the boot, but for logs."""
-        found = self.run("find", "/run/changes", "-mindepth", "1", "-printf", "/%P\n").stdout.splitlines()
+        """Every path that is new or differs from the root folder before the boot, but for logs."""
+        there = ["!", "-type", "c", "-printf", "/%P\\n"]  # an overlay notes what is gone as a device
+        found = self.run("find", "/run/changes", "-mindepth", "1", *there).stdout.splitlines()
         return {path for path in found if not path.startswith(("/var/log/", "/var/lib/dpkg/", "/var/cache/debconf/"))}
 
     def journal(self, lines: int) -> str:

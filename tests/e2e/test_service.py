@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -253,37 +252,48 @@ def test_killed_it_comes_back_and_people_in_view_keep_their_ids(service: Install
     assert set(before) <= set(after)
 
 
-def test_the_package_is_upgraded_removed_and_purged(
-    service: Installed, package: Path, clip: Path, tmp_path: Path
+def test_the_package_is_upgraded_removed_and_purged_and_an_environment_takes_its_place(
+    installed: Installed, package: Path, clip: Path
 ) -> None:
-    """The last test here: it takes the package away."""
-    machine = service.machine
+    """The last test here: it takes the package away. What it runs is the demo's site."""
+    machine = installed.machine
     shutil.copyfile(clip, machine.path("/srv/vtest.avi"))
     demo = (ROOT / "calibration" / "demo-site.yaml").read_text().replace("${SPOTON_DEMO_VIDEO}", "/srv/vtest.avi")
     machine.path(SITE).write_text(demo)
-    kept = {path: machine.path(path) for path in (SITE, "/etc/spoton-edge/credentials/c09", "/var/lib/spoton-edge")}
     machine.run("spoton-edge", "credential", "set", "c09", say="admin:sesame\n")
-    service.start()
-    with service.heard() as hearing:
+    installed.start()
+    with installed.heard() as hearing:
         hearing.until_people({"W", "E"})
-    started = "--grep=Started spoton-edge.service"
-    starts = len(service.said("_PID=1", f"UNIT={UNIT}", started).splitlines())
+    starts = len(installed.starts())
 
-    stage = tmp_path / "stage"
-    subprocess.run(["dpkg-deb", "--raw-extract", package, stage], check=True)
-    control = stage / "DEBIAN" / "control"
-    control.write_text(control.read_text().replace("\nVersion: ", "\nVersion: 99~"))
-    subprocess.run(["dpkg-deb", "-Znone", "--build", stage, tmp_path / "next.deb"], check=True, capture_output=True)
-    service.install(tmp_path / "next.deb")
-    machine.wait(lambda: service.show("ActiveState") == "active", "the upgraded service is READY")
-    assert len(service.said("_PID=1", f"UNIT={UNIT}", started).splitlines()) == starts + 1
+    installed.install(package)  # the same version again goes the way of an upgrade
+    machine.wait(lambda: installed.show("ActiveState") == "active", "the upgraded service is READY")
+    assert len(installed.starts()) == starts + 1
     assert machine.path(SITE).read_text() == demo
 
+    machine.run("cp", "--archive", "--link", "/usr/lib/spoton-edge", "/opt/environment")
+    program = "/opt/environment/bin/spoton-edge"
+    machine.run("sed", "-i", "1s|/usr/lib/spoton-edge|/opt/environment|", program)
+    assert "the Debian package is installed" in machine.run(program, "install", ok=False).stderr
     machine.run("dpkg", "--remove", "spoton-edge")
     assert machine.run("systemctl", "is-active", UNIT, ok=False).stdout.strip() == "inactive"
-    assert all(path.exists() for path in kept.values())
     assert not machine.path("/usr/lib/spoton-edge").exists()
+    for kept in (SITE, "/etc/spoton-edge/credentials/c09", "/var/lib/spoton-edge", "/var/cache/spoton-edge/models"):
+        assert machine.path(kept).exists(), kept
 
     machine.run("dpkg", "--purge", "spoton-edge")
     assert machine.run("id", "spoton-edge", ok=False).returncode != 0
-    assert not [path for path in machine.changes() if "spoton" in path]
+    assert left_behind(machine) == []
+
+    machine.run(program, "install")
+    installed.bring_models()
+    installed.start()
+    assert f"path={program} ;" in installed.show("ExecStart")
+    machine.run(program, "uninstall", "--purge")
+    assert machine.run("id", "spoton-edge", ok=False).returncode != 0
+    assert left_behind(machine) == []
+
+
+def left_behind(machine: Machine) -> list[str]:
+    """What of the program is still there, outside of the folder of the environment."""
+    return [path for path in machine.changes() if "spoton" in path and not path.startswith("/opt/environment")]

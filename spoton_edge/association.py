@@ -124,6 +124,11 @@ class Associator:
         """Steps in which more crops were wanted than the budget allows."""
         return self._crops.budget_hits
 
+    @property
+    def gallery(self) -> int:
+        """People whose looks are remembered."""
+        return self._looks.people
+
     def wanted(self, tracklets: Tracklets) -> Bool:
         """Which placed tracklets (T,) to embed now: new, stale, ambiguous or about to leave, within the budget.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from spoton_edge import config, keys
 from spoton_edge.assembly import build_associator, build_ground, build_tracker, statistics_of
@@ -13,13 +14,16 @@ from spoton_edge.control import ControlServer, Handler
 from spoton_edge.embedder import Embedder
 from spoton_edge.endpoints import control_endpoint, preview_endpoint
 from spoton_edge.engine.backends import Backends
-from spoton_edge.errors import PublishError
+from spoton_edge.errors import MissingExtraError, PublishError
 from spoton_edge.metrics import StageTimer
 from spoton_edge.networks import build_appearance, build_detector
 from spoton_edge.pipeline import STAGES, Pipeline
 from spoton_edge.preview import Preview
 from spoton_edge.publisher import Publisher
 from spoton_edge.wire import Encoder
+
+if TYPE_CHECKING:
+    from spoton_edge.exposition import MetricsServer
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +96,17 @@ def build_control(site: config.Site, handlers: Mapping[str, Handler]) -> Control
             raise
         log.warning("no control socket, `spoton-edge status` will not work: %s", error)
         return None
+
+
+def build_metrics(site: config.Site) -> MetricsServer | None:
+    """Where Prometheus reads; None where the site wants none. Raises MissingExtraError where its library is absent."""
+    if not site.runtime.metrics:
+        return None
+    try:
+        from spoton_edge.exposition import MetricsServer
+    except ImportError as error:
+        raise MissingExtraError(f"runtime.metrics needs {error.name}: pip install 'spoton-edge[edge]'") from None
+    return MetricsServer(site.runtime.metrics)
 
 
 def build_preview(site: config.Site, encoder: Encoder) -> Preview | None:

@@ -16,7 +16,7 @@ import socket
 import struct
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -172,11 +172,33 @@ def status(endpoint: str, *, as_json: bool = False) -> int:
     result = ask(endpoint, "status")
     if as_json:
         return _print(json.dumps(result))
-    lines = [f"{result['people']} people, {result['batch_rate_hz']:.1f} batches/s, {result['batches']} since the start"]
-    for camera in result["cameras"]:
+    return _print("\n".join(_glance(result)))
+
+
+def _glance(status: dict[str, Any]) -> Iterator[str]:
+    """How the daemon fares, in lines."""
+    yield f"{status['people']} people, {status['batch_rate_hz']:.1f} batches/s, {status['batches']} since the start"
+    for camera in status["cameras"]:
         line = f"{camera['name']}: {camera['state']}, {camera['fps']:.1f} fps, {camera['dropped']} dropped"
-        lines.append(line + (f"; no places: {camera['unplaced']}" if camera["unplaced"] else ""))
-    return _print("\n".join(lines))
+        line += f", {camera['bad_frames']} damaged" if camera["bad_frames"] else ""
+        line += f", last frame {camera['age_s']:.1f} s ago" if camera["age_s"] is not None else ""
+        line += f", came back {camera['reconnects']} times" if camera["reconnects"] else ""
+        yield line + (f"; no places: {camera['unplaced']}" if camera["unplaced"] else "")
+    stages = [f"{name} {time['p50_ms']:.1f} ({time['p95_ms']:.1f})" for name, time in status["stages"].items()]
+    if stages:
+        yield f"stages, median (p95) ms: {', '.join(stages)}"
+    yield f"{status['detector']} on {status['engine']}; looks by {status['reid']}, of {status['gallery']} people"
+    if status["gpu_memory"]:
+        used, whole = (size / 2**30 for size in status["gpu_memory"])
+        yield f"GPU memory: {used:.1f} of {whole:.1f} GiB"
+    if status["handoffs"]:
+        yield f"handoffs: {', '.join(f'{count} by {gate}' for gate, count in sorted(status['handoffs'].items()))}"
+    config = status["config"]
+    yield f"config: {config['file']}, sha256 {config['sha256'][:12]}"
+    if config["needs_restart"]:
+        yield f"needs restart: {', '.join(config['needs_restart'])}"
+    if config["refused"]:
+        yield f"the last reload was refused: {config['refused']}"
 
 
 def reload(endpoint: str) -> int:

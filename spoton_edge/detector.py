@@ -31,6 +31,7 @@ class Detector:
         """
         assert manifest.input is not None
         self.max_batch = max_batch
+        self.backend = engine.backend
         self._manifest, self._input_size = manifest, input_size
         self._outputs = [output.name for output in engine.outputs]
         self._bad_rows = 0

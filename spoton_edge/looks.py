@@ -17,12 +17,18 @@ class Looks:
     def __init__(self, appearance: Appearance | None, people: int, refresh_s: float) -> None:
         self._gallery = Gallery(people)
         self._evidence = Evidence(appearance)
+        self._room = people
         self._free = list(range(people))[::-1]
         self._refresh_ns = int(refresh_s * 1e9)
 
     def inherit(self, before: Looks) -> None:
         """Take over everybody's gallery and what was learned of cosines, from one for as many people."""
         self._gallery, self._evidence, self._free = before._gallery, before._evidence, before._free
+
+    @property
+    def people(self) -> int:
+        """Whose looks are remembered."""
+        return self._room - len(self._free)
 
     @property
     def telling(self) -> bool:

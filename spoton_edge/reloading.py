@@ -37,6 +37,7 @@ RESTART = (
     "runtime.backend",
     "runtime.threads",
     "runtime.control",
+    "runtime.metrics",
     "uplink",
 )
 SWAPPED = tuple(f"detector.{key}" for key in DETECTOR_KEYS)

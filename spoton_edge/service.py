@@ -14,10 +14,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from spoton_edge import config, explain
-from spoton_edge.building import build_capture, build_control, build_pipeline, build_preview
+from spoton_edge.building import build_capture, build_control, build_metrics, build_pipeline, build_preview
 from spoton_edge.control import Handler
 from spoton_edge.description import describe
 from spoton_edge.engine.backends import Backends
@@ -27,20 +25,21 @@ from spoton_edge.file_watch import FileWatch
 from spoton_edge.health import Health
 from spoton_edge.ids import Ids
 from spoton_edge.logs import PEOPLE
-from spoton_edge.metrics import RateMeter
+from spoton_edge.metrics import Figures, Tally
 from spoton_edge.network_swap import NetworkSwap
 from spoton_edge.networks import BuildLog
 from spoton_edge.people_file import PeopleFile
 from spoton_edge.reloading import SWAPPED, Running, Update, kept, prepare
 from spoton_edge.state import ids_file, people_file
 from spoton_edge.systemd import Systemd
-from spoton_edge.types import Event, Status, TrackState
+from spoton_edge.types import Event, Status
 
 log = logging.getLogger(__name__)
 people_log = logging.getLogger(PEOPLE)
 
 STATUS_S = 1.0
 IDLE_S = 0.1  # how long the loop waits for a batch before it looks at the clock and the signals
+COUNTED = ("detector", "engine", "reid", "handoffs", "gallery", "reid_budget_hits", "gpu_memory")  # of the figures
 DETAIL = 1000  # characters of an event's detail
 
 
@@ -64,7 +63,8 @@ class Service:
         self._restart: list[str] = []  # keys that wait for a restart
         self._watch = FileWatch(config.files(path))
         self._errands = Errands()
-        self._status: Status | None = None
+        self._tally = Tally()
+        self._figures: Figures | None = None
         if threading.current_thread() is threading.main_thread():
             # From here on: a reload that is asked for while the networks are loaded is done after that.
             signal.signal(signal.SIGHUP, lambda *_: self._reload_asked.set())
@@ -77,7 +77,9 @@ class Service:
             undo.callback(ids.close)
             self._systemd.status("loading networks")
             threads = site.runtime.threads or 0
-            backends = Backends(site.runtime.backend, cache, threads=threads, progress=BuildLog(self._systemd))
+            self._backends = backends = Backends(
+                site.runtime.backend, cache, threads=threads, progress=BuildLog(self._systemd)
+            )
             run = secrets.token_hex(8)
             self.pipeline = build_pipeline(site, run, self.capture, cache, backends, ids.take)
             self._people = None if fast else PeopleFile(people_file(state, site.site))
@@ -99,6 +101,9 @@ class Service:
                 "record": self.record,
                 "reload": self.reload,
             }
+            self._metrics = build_metrics(site)
+            if self._metrics:
+                undo.callback(self._metrics.close)
             self._control = build_control(site, verbs)
             if self._control:
                 undo.callback(self._control.close)
@@ -129,16 +134,18 @@ class Service:
         self._stop.set()
 
     def status(self) -> dict[str, Any]:
-        """How the daemon fares, as in the `status` message. From any thread."""
-        if self._status is None:
+        """How the daemon fares: as in the `status` message, and what else is counted. From any thread."""
+        figures = self._figures
+        if figures is None:
             raise NotReadyError("the daemon is starting; ask again in a moment")
+        counted = {key: getattr(figures, key) for key in COUNTED}
         config_now = {
             "file": str(self._path),
             "sha256": hashlib.sha256(config.effective(self._running.site).encode()).hexdigest(),
             "needs_restart": self._restart,
             "refused": self._refusal or None,
         }
-        return {**asdict(self._status), "config": config_now}
+        return {**asdict(figures.status), **counted, "config": config_now}
 
     def explain(self, id: int) -> list[str]:  # noqa: A002  the name that callers of the control socket write
         """Why a person has its id, a line for each decision. From any thread but the loop's."""
@@ -171,16 +178,13 @@ class Service:
             return lines
 
     def _loop(self) -> None:
-        rate = RateMeter()
-        people = 0
         next_status = time.monotonic()
         while not self._stop.is_set() and not self.capture.finished:
             batch = self.capture.take(IDLE_S)
             if batch is not None:
                 age_ms = (self.capture.now_ns() - int(batch.captured_ns.min())) / 1e6
                 tracks = self.pipeline.step(batch, age_ms)
-                people = int(np.count_nonzero(tracks.state != TrackState.LOST))
-                rate.count()
+                self._tally.count(tracks, self.pipeline.events, age_ms / 1e3)
                 if self._preview:
                     self._preview.offer(batch)
                 for event in self.pipeline.events:
@@ -190,7 +194,7 @@ class Service:
             self._health.beat(self.capture.states(), self.pipeline.publisher.tracks_sent)
             if time.monotonic() >= next_status:
                 next_status = time.monotonic() + STATUS_S
-                self._publish_status(rate, people)
+                self._publish_status()
                 self._note_people()
                 if self._running.site.runtime.watch and self._watch.changed():
                     self._reload_asked.set()
@@ -199,7 +203,7 @@ class Service:
                 self._reload_asked.clear()
                 threading.Thread(target=self._reload_unasked, name="reload", daemon=True).start()
             self._errands.run()
-        self._publish_status(rate, people)
+        self._publish_status()
         self._note_people()
 
     def _note_people(self) -> None:
@@ -208,14 +212,38 @@ class Service:
             resume = self._running.site.identity.resume_s > 0
             self._people.keep(self.pipeline.associator.known() if resume else [], self._running.names)
 
-    def _publish_status(self, rate: RateMeter, people: int) -> None:
-        pipeline = self.pipeline
-        unplaced = dict(zip(self._running.names, pipeline.ground.unplaced, strict=True))
+    def _publish_status(self) -> None:
+        pipeline, tally, running = self.pipeline, self._tally, self._running
+        unplaced = dict(zip(running.names, pipeline.ground.unplaced, strict=True))
         cameras = [replace(camera, unplaced=unplaced[camera.name]) for camera in self.capture.status()]
-        self._status = status = Status(cameras, pipeline.batches, rate.hz(), people, pipeline.timer.summary())
-        pipeline.publisher.publish(pipeline.encoder.status(status, pipeline.publisher.delivery()))
+        status = Status(cameras, pipeline.batches, tally.rate.hz(), tally.present, pipeline.timer.summary())
+        delivery = pipeline.publisher.delivery()
+        pipeline.publisher.publish(pipeline.encoder.status(status, delivery))
         if self._health.ready:
             self._health.tell(status, self._note_for_operator())
+        self._figures = Figures(
+            site=running.site.site,
+            box=running.site.box,
+            run=running.run,
+            detector=Path(running.site.detector.model).name,
+            engine=pipeline.detector.backend,
+            reid=Path(running.site.reid.model).name if running.site.reid.model else "histogram",
+            status=status,
+            people=tally.people,
+            events=dict(tally.events),
+            handoffs=dict(tally.handoffs),
+            gallery=pipeline.associator.gallery,
+            reid_budget_hits=pipeline.associator.budget_hits,
+            bad_rows=pipeline.detector.bad_rows,
+            stages=pipeline.timer.histograms(),
+            age=tally.age.copy(),
+            delivery=delivery,
+            reloads=dict(tally.reloads),
+            restart_keys=len(self._restart),
+            gpu_memory=self._backends.memory(),
+        )
+        if self._metrics:
+            self._metrics.show(self._figures)
 
     def _log_person(self, event: Event) -> None:
         names = self._running.names
@@ -273,6 +301,7 @@ class Service:
     def _note(self, refusal: str) -> None:
         """Tell how a reload went; refusal: why it was refused, empty: it was not."""
         self._refusal = refusal
+        self._tally.reloads["refused" if refusal else "applied"] += 1
         for line in refusal.splitlines():
             log.error("reload refused, the config stays as it was: %s", line, extra={"SPOTON_EVENT": "reload"})
         detail = f"refused: {refusal}" if refusal else "applied"

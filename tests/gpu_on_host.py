@@ -113,6 +113,9 @@ class HostCuda:
     def Stream(self) -> Any:  # noqa: N802 - pycuda's name
         return SimpleNamespace(handle=7, synchronize=lambda: None)
 
+    def mem_get_info(self) -> tuple[int, int]:
+        return 3 * 2**30, 8 * 2**30
+
     def mem_alloc(self, size: int) -> Memory:
         if self.fail:
             raise self.fail

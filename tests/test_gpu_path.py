@@ -331,6 +331,10 @@ def test_a_gpu_out_of_memory_is_said_with_the_remedy(cuda: HostCuda) -> None:
         device.alloc(1)
 
 
+def test_memory_is_told_as_used_and_whole(cuda: HostCuda) -> None:
+    assert CudaDevice(cuda, GPU).memory() == (5 * 2**30, 8 * 2**30)
+
+
 def test_a_lost_gpu_is_told_from_one_that_failed() -> None:
     assert "is lost" in gpu_trouble(RuntimeError("cuStreamSynchronize failed: GPU has fallen off the bus"), GPU)
     assert "failed: cuLaunchKernel" in gpu_trouble(RuntimeError("cuLaunchKernel failed: misaligned address"), GPU)

@@ -213,6 +213,23 @@ Preview = Annotated[
 ]
 
 
+def _metrics(value: Any) -> Any:
+    if value in (None, False, "no", "off"):
+        return False
+    if not isinstance(value, str) or not (
+        match := re.fullmatch(r"(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9.-]+):(\d{1,5})", value)
+    ):
+        raise ValueError("must be false, or an address of this machine, as in 127.0.0.1:9477")
+    if not is_local(f"tcp://{value}"):
+        raise ValueError("is for this machine only; write 127.0.0.1:PORT, and have a collector here pass it on")
+    if int(match[2]) > 65_535:
+        raise ValueError("has no such port; the highest is 65535")
+    return value
+
+
+Metrics = Annotated[Literal[False] | str, BeforeValidator(_metrics)]
+
+
 def is_local(endpoint: str) -> bool:
     """Whether only this machine can reach an endpoint."""
     if not endpoint.startswith("tcp://"):

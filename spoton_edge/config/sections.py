@@ -17,6 +17,7 @@ from spoton_edge.config.kinds import (
     Flag,
     InputSize,
     Matrix3,
+    Metrics,
     Model,
     Name,
     NotNegative,
@@ -246,6 +247,9 @@ class Runtime(Section):
     )
     sync_window_ms: Positive = Field(default=100.0, description="frames of one batch lie within this, milliseconds")
     stall_s: Seconds = Field(default=5.0, description="a camera without frames for this long is stalled, seconds")
+    metrics: Metrics = Field(
+        default=False, description="address of this machine where Prometheus may read: 127.0.0.1:9477; false: none"
+    )
     control: Control = Field(
         default="auto", description="control socket, ipc:///PATH; auto: /run/spoton-edge/SITE.sock"
     )

@@ -26,6 +26,9 @@ class Backend(Protocol):
     def prepare(self, model: Path, work: Workload, cancelled: Callable[[], bool]) -> None:
         """Do what of `load` takes long, from any thread; the same errors."""
 
+    def memory(self) -> tuple[int, int] | None:
+        """Bytes of the GPU in use, and in all; None where there is none, or it does not tell. By the loading thread."""
+
 
 def no_progress(phase: str, done: float) -> None:
     """For those who do not watch a build."""
@@ -72,6 +75,11 @@ class Backends:
                 if self._chosen != "auto":
                     raise
                 log.info("backend %s is passed over: %s", backend.name, refusal)
+
+    def memory(self) -> tuple[int, int] | None:
+        """See Backend.memory; of the first that tells."""
+        known = (backend.memory() for backend in self._opened.values())
+        return next((sizes for sizes in known if sizes is not None), None)
 
     def _working(self, refusals: list[SpotOnRefusal]) -> Iterator[Backend]:
         for name in list(self._makers):

@@ -37,6 +37,11 @@ class CudaDevice:
         except Exception as error:
             raise EngineError(gpu_trouble(error, self.gpu)) from error
 
+    def memory(self) -> tuple[int, int]:
+        """Bytes of the GPU that are in use, by all processes, and in all. For the thread that made the device."""
+        free, total = self.cuda.mem_get_info()
+        return total - free, total
+
     def pinned(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         """Page-locked host memory, which alone is copied while the CPU goes on; raises EngineError."""
         try:

@@ -40,6 +40,10 @@ class OnnxRuntimeBackend:
         """See Backend.load."""
         return OnnxRuntimeEngine(model, threads=self._threads, cuda=self._cuda)
 
+    def memory(self) -> tuple[int, int] | None:
+        """See Backend.memory. ONNX Runtime does not tell."""
+        return None
+
     def prepare(self, model: Path, work: Workload, cancelled: Callable[[], bool]) -> None:
         """See Backend.prepare. A session is made in a moment: nothing to do before."""
 

@@ -56,6 +56,10 @@ class TensorRtBackend:
         self._runtime = self._trt.Runtime(self._logger)
         self._kernels = self._load_kernels(cuda)
 
+    def memory(self) -> tuple[int, int]:
+        """See Backend.memory."""
+        return self.device.memory()
+
     def load(self, model: Path, work: Workload) -> TensorRtEngine:
         """See Backend.load. An engine that is missing, stale or damaged is built first; one that the library refuses is
         built once more."""

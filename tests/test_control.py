@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import zmq
 from spoton_edge import control
 from spoton_edge.control import ControlServer, ask, find
 from spoton_edge.errors import ConfigError, PublishError, UsageError
-from tests.messages import encoder, status
+from tests.messages import status
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -31,8 +32,12 @@ def crash() -> None:
     raise ZeroDivisionError("a secret detail")
 
 
-def health() -> Any:
-    return json.loads(encoder().status(status()).payload(1))
+def health() -> dict[str, Any]:
+    """As `Service.status` answers, of a daemon whose last reload was refused."""
+    counted = {"detector": "yolox-nano", "engine": "onnxruntime CPU", "reid": "histogram", "gallery": 6}
+    counted |= {"handoffs": {"walk": 2, "link": 1}, "reid_budget_hits": 0, "gpu_memory": (2**30, 2**33)}
+    config = {"file": "site.yaml", "sha256": 64 * "a", "needs_restart": ["runtime.threads"], "refused": "line 3"}
+    return {**asdict(status()), **counted, "config": config}
 
 
 @pytest.fixture
@@ -149,7 +154,17 @@ def test_a_daemon_is_found_by_its_process_whatever_its_site_is_called(tmp_path: 
 
 def test_the_verbs_print_what_they_learn(server: ControlServer, capsys: pytest.CaptureFixture[str]) -> None:
     assert control.status(server.endpoint) == 0
-    assert "c1: live, 10.0 fps, 2 dropped" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    for line in (
+        "c1: live, 10.0 fps, 2 dropped",
+        "yolox-nano on onnxruntime CPU; looks by histogram, of 6 people",
+        "GPU memory: 1.0 of 8.0 GiB",
+        "handoffs: 1 by link, 2 by walk",
+        "config: site.yaml, sha256 aaaaaaaaaaaa",
+        "needs restart: runtime.threads",
+        "the last reload was refused: line 3",
+    ):
+        assert line in printed
     assert control.status(server.endpoint, as_json=True) == 0
     assert json.loads(capsys.readouterr().out)["people"] == 3
     assert control.explain(server.endpoint, 4) == 0

@@ -210,18 +210,20 @@ def project(
     const double[::1] model not None,
     double[:, ::1] xy not None,
     double[:, ::1] cov not None,
+    double[::1] tall not None,
     unsigned char[::1] foot not None,
 ):
     """Place the boxes of all cameras; rows of one camera must lie together.
 
     table    (C, COLUMNS) one row a camera, whose last two columns learn how tall people look; corners (n, 2), offsets (C + 1,) its region's polygon
     model    (MODEL,) see `ground_plane.FootModel`
-    xy, cov  (T, 2) m, (T, 3) m^2 xx, xy, yy; foot (T,) FootPoint: written in place, NaN where a box cannot be placed
+    xy, cov  (T, 2) m, (T, 3) m^2 xx, xy, yy; tall (T,) m, from the floor to the box's top; foot (T,) FootPoint: written
+             in place, NaN where a box cannot be placed, or its top and its feet are not both seen
     """
     cdef Py_ssize_t rows = camera.shape[0]
     cdef Py_ssize_t i
-    if xyxy.shape[0] != rows or xy.shape[0] != rows or cov.shape[0] != rows or foot.shape[0] != rows:
-        raise ValueError("camera, xyxy, xy, cov and foot must have the same number of rows")
+    if xyxy.shape[0] != rows or xy.shape[0] != rows or cov.shape[0] != rows or foot.shape[0] != rows or tall.shape[0] != rows:
+        raise ValueError("camera, xyxy, xy, cov, tall and foot must have the same number of rows")
     if xyxy.shape[1] != 4 or xy.shape[1] != 2 or cov.shape[1] != 3 or table.shape[1] != _COLUMNS:
         raise ValueError("wrong number of columns")
     if model.shape[0] != MODEL_SIZE or offsets.shape[0] != table.shape[0] + 1:
@@ -231,7 +233,7 @@ def project(
             raise ValueError(f"camera {camera[i]} has no row in the table of {table.shape[0]}")
     with nogil:
         for i in range(rows):
-            place(camera, xyxy, table, corners, offsets, model, i, &xy[i, 0], &cov[i, 0], &foot[i])
+            place(camera, xyxy, table, corners, offsets, model, i, &xy[i, 0], &cov[i, 0], &tall[i], &foot[i])
 
 
 cdef void place(
@@ -244,6 +246,7 @@ cdef void place(
     Py_ssize_t i,
     double *xy,
     double *cov,
+    double *tall,
     unsigned char *foot,
 ) noexcept nogil:
     cdef Py_ssize_t c = camera[i]
@@ -254,9 +257,9 @@ cdef void place(
     cdef double head_u = u, head_v = xyxy[i, 1]
     cdef double edge = model[EDGE] * plane[_HEIGHT]
     cdef double sd_v = model[SD_V_SEEN]
-    cdef double su, sv, length, doubt, tall, xx, xy_, yy, jx, jy, hx, hy, x1, y1, a, b, d, det
+    cdef double su, sv, length, doubt, xx, xy_, yy, jx, jy, hx, hy, x1, y1, a, b, d, det
     cdef Point p
-    xy[0] = xy[1] = cov[0] = cov[1] = cov[2] = NAN
+    xy[0] = xy[1] = cov[0] = cov[1] = cov[2] = tall[0] = NAN
     foot[0] = UNPLACED
     if plane[_HAS_PLANE] == 0 or not isfinite(u + v + box_height) or box_height <= 0:
         return
@@ -289,6 +292,16 @@ cdef void place(
     xx = su * su * p.ju[0] * p.ju[0] + sv * sv * p.jv[0] * p.jv[0]
     xy_ = su * su * p.ju[0] * p.ju[1] + sv * sv * p.jv[0] * p.jv[1]
     yy = su * su * p.ju[1] * p.ju[1] + sv * sv * p.jv[1] * p.jv[1]
+    # A covered box may yet be a whole body, by the detector's guess: what reads its height must know how it guesses.
+    if foot[0] != CUT and plane[_HAS_VERTICAL] != 0 and xyxy[i, 1] > edge:
+        tall[0] = height_of(plane + _P, p.x, p.y, head_v)
+        if not 1.0 < tall[0] < 2.5:
+            tall[0] = NAN
+        elif foot[0] == SEEN:
+            # How tall people look is learned: the calibration's vertical is a guess, and so is the detector's idea of
+            # a head.
+            plane[_PEOPLE_SEEN] += 1
+            plane[_PEOPLE_M] += max(-0.2, min(0.2, tall[0] - plane[_PEOPLE_M])) / min(plane[_PEOPLE_SEEN] + 20, 2000)
     # Feet that are not seen: the head, at the height of people, says where they are. Both say something: weigh them.
     if foot[0] != SEEN and plane[_HAS_VERTICAL] != 0 and xyxy[i, 1] > edge:
         doubt = model[SD_HEIGHT_M] * (plane[_HAS_VERTICAL] if plane[_PEOPLE_SEEN] < 100 else 1.0)
@@ -302,12 +315,6 @@ cdef void place(
             b = su * su * p.ju[0] * p.ju[1] + jx * jy
             d = su * su * p.ju[1] * p.ju[1] + jy * jy + 1e-9
             fuse(&p.x, &p.y, &xx, &xy_, &yy, hx, hy, a, b, d)
-    if foot[0] == SEEN and plane[_HAS_VERTICAL] != 0 and xyxy[i, 1] > edge:
-        tall = height_of(plane + _P, p.x, p.y, head_v)
-        # How tall people look is learned: the calibration's vertical is a guess, and so is the detector's idea of a head.
-        if 1.0 < tall < 2.5:
-            plane[_PEOPLE_SEEN] += 1
-            plane[_PEOPLE_M] += max(-0.2, min(0.2, tall - plane[_PEOPLE_M])) / min(plane[_PEOPLE_SEEN] + 20, 2000)
     xy[0] = p.x
     xy[1] = p.y
     cov[0] = xx + model[SD_CALIBRATION_M] * model[SD_CALIBRATION_M]
@@ -315,7 +322,7 @@ cdef void place(
     cov[2] = yy + model[SD_CALIBRATION_M] * model[SD_CALIBRATION_M]
     det = xx + yy
     if not isfinite(p.x + p.y + det) or det > 400.0:  # more than 20 m unsure: near the horizon, no place at all
-        xy[0] = xy[1] = cov[0] = cov[1] = cov[2] = NAN
+        xy[0] = xy[1] = cov[0] = cov[1] = cov[2] = tall[0] = NAN
         foot[0] = UNPLACED
 
 

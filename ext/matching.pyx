@@ -1,7 +1,7 @@
 """Which track each tracklet is now: every camera's tracklets compete for the tracks, all cameras agreeing on the places.
 
 First each camera on its own, against where the tracks are predicted; then again, camera by camera, against where the
-other cameras put them (iterated conditional modes; Besag 1986). One GIL-free call. The twin is in
+other cameras put them (iterated conditional modes; Besag 1986), from several starts. One GIL-free call. The twin is in
 `tests/reference_identity.py`.
 """
 
@@ -41,6 +41,11 @@ cdef extern from "lapjv.h" nogil:
 
 cdef enum:
     MOST_PAIRS = 1 << 30  # counted in 32 bits
+
+cdef enum:
+    CANDIDATE
+    PERSON
+    LOST
 
 
 def open_pairs(
@@ -88,13 +93,15 @@ cdef struct Scene:
     const double *lag_s
     const double *state
     const double *cov
-    const unsigned char *named
+    const unsigned char *standing  # CANDIDATE, PERSON, or LOST: who only keeps others from taking what may be his
     const int *start
     const int *column
     const double *bonus
     double base
     double limit
     double *gain
+    double *best_gain  # of the best attempt so far
+    int *best_match
     int *match
     int *before  # match of the camera's rows when its turn came
     int *head  # of the list of rows that each track has, ascending, -1: the end
@@ -164,8 +171,8 @@ cdef inline void weigh(Scene *s, Py_ssize_t i, Py_ssize_t e, const double *state
     s.gain[e] = s.base + s.bonus[e] - ground_nats(&n, s.r + 3 * i) if n.d2 <= s.limit else -INFINITY
 
 
-cdef void settle(Scene *s, Py_ssize_t first, Py_ssize_t end, bint named) noexcept nogil:
-    """One camera's assignment, to people or to candidates, of the rows that have none yet."""
+cdef void settle(Scene *s, Py_ssize_t first, Py_ssize_t end, bint candidates) noexcept nogil:
+    """One camera's assignment, to candidates or to all others, of the rows that have none yet."""
     cdef lapjv_problem problem
     cdef Py_ssize_t i, e
     cdef int edges = 0
@@ -173,7 +180,7 @@ cdef void settle(Scene *s, Py_ssize_t first, Py_ssize_t end, bint named) noexcep
     for i in range(first, end):
         if s.match[i] < 0:
             for e in range(s.start[i], s.start[i + 1]):
-                if s.gain[e] > 0 and s.named[s.column[e]] == named:
+                if s.gain[e] > 0 and (s.standing[s.column[e]] == CANDIDATE) == candidates:
                     s.p_column[edges] = s.column[e]
                     s.p_cost[edges] = -s.gain[e]
                     edges += 1
@@ -188,7 +195,7 @@ cdef void settle(Scene *s, Py_ssize_t first, Py_ssize_t end, bint named) noexcep
     problem.limit = 0.0
     lapjv_solve_few(&problem, &s.scratch, s.chosen, s.taken)
     for i in range(first, end):
-        if s.chosen[i - first] >= 0:
+        if s.chosen[i - first] >= 0 and s.standing[s.chosen[i - first]] != LOST:
             s.match[i] = s.chosen[i - first]
 
 
@@ -197,8 +204,8 @@ cdef void assign(Scene *s, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(first, end):
         s.match[i] = -1
-    settle(s, first, end, True)
     settle(s, first, end, False)
+    settle(s, first, end, True)
 
 
 cdef bint look_again(Scene *s, Py_ssize_t first, Py_ssize_t end, long turn) noexcept nogil:
@@ -217,60 +224,154 @@ cdef bint look_again(Scene *s, Py_ssize_t first, Py_ssize_t end, long turn) noex
     return any_moved
 
 
-cdef void compete_all(Scene *s, int sweeps) noexcept nogil:
-    cdef Py_ssize_t first, end, i, e
-    cdef int sweep, j
-    cdef long turn = 0
+cdef Py_ssize_t next_camera(Scene *s, Py_ssize_t first) noexcept nogil:
+    """Where the rows of the next camera begin."""
+    cdef Py_ssize_t end = first + 1
+    while end < s.rows and s.camera[end] == s.camera[first]:
+        end += 1
+    return end
+
+
+cdef void look_first(Scene *s, Py_ssize_t first, Py_ssize_t end, bint alone, long turn) noexcept nogil:
+    """Match one camera's rows: to where the tracks are due (alone), or to where the cameras before put them."""
+    cdef Py_ssize_t i, e
+    cdef int j
+    for i in range(first, end):
+        for e in range(s.start[i], s.start[i + 1]):
+            j = s.column[e]
+            if alone or s.head[j] < 0:
+                weigh(s, i, e, s.state + 4 * j, s.cov + 16 * j)
+            else:
+                without(s, j, s.camera[i], turn)
+                weigh(s, i, e, s.own_state + 4 * j, s.own_cov + 16 * j)
+    assign(s, first, end)
+    if not alone:
+        s.looked[first] = turn
+        enlist_all(s, first, end, turn)
+
+
+cdef void enlist_all(Scene *s, Py_ssize_t first, Py_ssize_t end, long turn) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(end - 1, first - 1, -1):
+        if s.match[i] >= 0:
+            enlist(s, <int>i)
+            s.changed[s.match[i]] = turn
+
+
+cdef void sweep_once(Scene *s, long *turn) noexcept nogil:
+    """Each camera looks again, at where the others put the tracks."""
+    cdef Py_ssize_t first = 0, end, i
+    while first < s.rows:
+        end = next_camera(s, first)
+        turn[0] += 1
+        if look_again(s, first, end, turn[0]):
+            memcpy(s.before + first, s.match + first, (end - first) * sizeof(int))
+            assign(s, first, end)
+            for i in range(first, end):
+                if s.match[i] != s.before[i]:
+                    if s.before[i] >= 0:
+                        strike(s, <int>i, s.before[i])
+                        s.changed[s.before[i]] = turn[0]
+                    if s.match[i] >= 0:
+                        enlist(s, <int>i)
+                        s.changed[s.match[i]] = turn[0]
+        first = end
+
+
+cdef void attempt(Scene *s, Py_ssize_t lead, bint alone, int sweeps, long *turn) noexcept nogil:
+    """A choice of all cameras: each by itself (alone) or after those before it, from `lead` on; then again in sweeps."""
+    cdef Py_ssize_t first = lead, end, i
+    cdef int j, sweep
     for j in range(s.tracks):
         s.head[j] = -1
-    for sweep in range(sweeps + 1):
-        first = 0
-        while first < s.rows:
-            end = first + 1
-            while end < s.rows and s.camera[end] == s.camera[first]:
-                end += 1
-            turn += 1
-            if sweep == 0:
-                for i in range(first, end):
-                    for e in range(s.start[i], s.start[i + 1]):
-                        weigh(s, i, e, s.state + 4 * s.column[e], s.cov + 16 * s.column[e])
-                assign(s, first, end)
-            elif look_again(s, first, end, turn):
-                memcpy(s.before + first, s.match + first, (end - first) * sizeof(int))
-                assign(s, first, end)
-                for i in range(first, end):
-                    if s.match[i] != s.before[i]:
-                        if s.before[i] >= 0:
-                            strike(s, <int>i, s.before[i])
-                            s.changed[s.before[i]] = turn
-                        if s.match[i] >= 0:
-                            enlist(s, <int>i)
-                            s.changed[s.match[i]] = turn
-            first = end
-        if sweep == 0:
-            for i in range(s.rows - 1, -1, -1):
-                if s.match[i] >= 0:
-                    enlist(s, <int>i)
+    for i in range(s.rows):
+        s.match[i] = -1
+        s.looked[i] = 0
+    while True:
+        end = next_camera(s, first)
+        turn[0] += 1
+        look_first(s, first, end, alone, turn[0])
+        first = end if end < s.rows else 0
+        if first == lead:
+            break
+    if alone:
+        enlist_all(s, 0, s.rows, 0)
+    for sweep in range(sweeps):
+        sweep_once(s, turn)
+
+
+cdef double worth(Scene *s) noexcept nogil:
+    """How well a choice explains what all cameras see, in nats over its being all of strangers."""
+    cdef double total = 0.0
+    cdef double state[4]
+    cdef double cov[16]
+    cdef ground_innovation n
+    cdef Py_ssize_t i, e
+    cdef int j, k
+    for j in range(<int>s.tracks):
+        k = s.head[j]
+        if k < 0:
+            continue
+        memcpy(state, s.state + 4 * j, 4 * sizeof(double))
+        memcpy(cov, s.cov + 16 * j, 16 * sizeof(double))
+        while k >= 0:
+            n = ground_innovate(state, cov, s.xy + 2 * k, s.r + 3 * k, s.lag_s[k])
+            total -= ground_nats(&n, s.r + 3 * k)
+            if n.d2 <= s.limit:
+                ground_absorb(state, cov, n, s.r + 3 * k)
+            k = s.next[k]
+    for i in range(s.rows):
+        for e in range(s.start[i], s.start[i + 1]):
+            if s.column[e] == s.match[i]:
+                total += s.base + s.bonus[e]
+    return total
+
+
+cdef void compete_all(Scene *s, int sweeps, int leads) noexcept nogil:
+    """The best of several attempts: from one start only, cameras may agree on a mistake that none of them can leave."""
+    cdef Py_ssize_t edges = s.start[s.rows], lead = 0
+    cdef long turn = 0
+    cdef double best = -INFINITY, now
+    cdef int k
+    if s.rows == 0:
+        return
+    for k in range(leads + 1):
+        attempt(s, lead, k == 0, sweeps, &turn)
+        if leads == 0 or next_camera(s, 0) == s.rows:
+            return
+        now = worth(s)
+        if now > best + 1e-9:
+            best = now
+            memcpy(s.best_match, s.match, s.rows * sizeof(int))
+            memcpy(s.best_gain, s.gain, edges * sizeof(double))
+        if k > 0:
+            lead = next_camera(s, lead)
+            if lead == s.rows:
+                break
+    memcpy(s.match, s.best_match, s.rows * sizeof(int))
+    memcpy(s.gain, s.best_gain, edges * sizeof(double))
 
 
 cdef void explain(Scene *s, int *edge, double *distance, double *margin, unsigned char *explained) noexcept nogil:
     """On what grounds each row has its track; being nobody known gains nothing."""
     cdef Py_ssize_t i, e
-    cdef double second
+    cdef double second, people, lost
     cdef int j
     for i in range(s.rows):
         edge[i] = -1
         distance[i] = margin[i] = NAN
-        explained[i] = False
-        second = 0.0
+        second = people = lost = 0.0
         for e in range(s.start[i], s.start[i + 1]):
             j = s.column[e]
-            if s.gain[e] > 0 and s.named[j]:
-                explained[i] = True
+            if s.standing[j] == PERSON:
+                people = max(people, s.gain[e])
+            elif s.standing[j] == LOST:
+                lost = max(lost, s.gain[e])
             if j == s.match[i]:
                 edge[i] = <int>e
             else:
                 second = max(second, s.gain[e])
+        explained[i] = people > lost
         if edge[i] >= 0:
             j = s.match[i]
             margin[i] = s.gain[edge[i]] - second
@@ -284,13 +385,14 @@ def compete(
     const double[::1] lag_s not None,
     const double[:, ::1] state not None,
     const double[:, :, ::1] cov not None,
-    const unsigned char[::1] named not None,
+    const unsigned char[::1] standing not None,
     const int[::1] start not None,
     const int[::1] column not None,
     const double[::1] bonus not None,
     double base,
     double limit,
     int sweeps,
+    int leads,
     int[::1] match not None,
     int[::1] edge not None,
     double[::1] distance_m not None,
@@ -300,8 +402,11 @@ def compete(
     """Assign tracklets (T,), camera after camera, to tracks (M,) over the open pairs of `open_pairs`.
 
     A pair gains `base` + bonus (E,) less the nats of its innovation; only gains above 0 are taken, and a track once by
-    each camera. Writes, (T,) each: match, -1: none; the pair (edge) it stands for, -1: none; its distance_m and by how
-    many nats it is better than the next best (margin), NaN: none; and whether somebody `named` would have gained too.
+    each camera. In the first attempt every camera begins by itself, in each of the `leads` others another one leads;
+    the best counts. standing (M,) is 0 of a candidate, 1 of a person, 2 of somebody lost: a tracklet that shows him
+    best is kept from people, not from candidates. Writes, (T,) each: match, -1: none; the pair (edge) it stands for,
+    -1: none; its distance_m and by how many nats it is better than the next best (margin), NaN: none; and whether a
+    person would have gained, and more than anybody lost (explained).
     """
     cdef Scene s
     cdef Py_ssize_t rows = camera.shape[0], tracks = state.shape[0], edges = column.shape[0], e
@@ -311,8 +416,8 @@ def compete(
         raise ValueError("edge, distance_m, margin and explained must have as many rows as match")
     if xy.shape[1] != 2 or r.shape[1] != 3 or state.shape[1] != 4 or cov.shape[1] != 4 or cov.shape[2] != 4:
         raise ValueError("wrong number of columns")
-    if cov.shape[0] != tracks or named.shape[0] != tracks or start.shape[0] != rows + 1:
-        raise ValueError("state, cov and named must have the same number of rows, and start one more than xy")
+    if cov.shape[0] != tracks or standing.shape[0] != tracks or start.shape[0] != rows + 1:
+        raise ValueError("state, cov and standing must have the same number of rows, and start one more than xy")
     if bonus.shape[0] != edges or start[rows] != edges or start[0] != 0:
         raise ValueError("start, column and bonus do not fit together")
     for e in range(rows):
@@ -323,27 +428,27 @@ def compete(
             raise ValueError("column names a track that does not exist")
     if rows == 0:
         return
-    cdef double[::1] numbers = np.empty(22 * tracks + 2 * edges + 1)
-    cdef int[::1] counts = np.empty(7 * tracks + 5 * rows + edges + 2, np.int32)
+    cdef double[::1] numbers = np.empty(22 * tracks + 3 * edges + 1)
+    cdef int[::1] counts = np.empty(7 * tracks + 6 * rows + edges + 2, np.int32)
     cdef long[::1] turns = np.zeros(2 * tracks + rows, np.dtype("l"))
     cdef double *d = &numbers[0]
     cdef int *k = &counts[0]
     s.rows, s.tracks = rows, tracks
     s.camera, s.xy, s.r, s.lag_s = &camera[0], &xy[0, 0], &r[0, 0], &lag_s[0]
     if tracks:
-        s.state, s.cov, s.named = &state[0, 0], &cov[0, 0, 0], &named[0]
+        s.state, s.cov, s.standing = &state[0, 0], &cov[0, 0, 0], &standing[0]
     s.start, s.base, s.limit, s.match = &start[0], base, limit, &match[0]
     if edges:
         s.column, s.bonus = &column[0], &bonus[0]
     s.own_state, s.own_cov = d, d + 4 * tracks
     s.scratch.dual, s.scratch.distance, s.p_cost = d + 20 * tracks, d + 21 * tracks, d + 22 * tracks
-    s.gain = d + 22 * tracks + edges
+    s.gain, s.best_gain = d + 22 * tracks + edges, d + 22 * tracks + 2 * edges
     s.made, s.changed, s.looked = &turns[0], &turns[0] + tracks, &turns[0] + 2 * tracks
     s.head, s.taken, s.scratch.via_edge = k, k + tracks, k + 2 * tracks
     s.scratch.via_row, s.scratch.mark, s.scratch.touched = k + 3 * tracks, k + 4 * tracks, k + 5 * tracks
     k += 7 * tracks
     s.next, s.chosen, s.scratch.row_edge, s.before, s.p_start = k, k + rows, k + 2 * rows, k + 3 * rows, k + 4 * rows
-    s.p_column = k + 5 * rows + 1
+    s.best_match, s.p_column = k + 5 * rows + 1, k + 6 * rows + 1
     with nogil:
-        compete_all(&s, sweeps)
+        compete_all(&s, sweeps, leads)
         explain(&s, &edge[0], &distance_m[0], &margin[0], &explained[0])

@@ -21,6 +21,10 @@ cdef struct TrackRecord:  # global_track.TRACK
     int64_t hits
     int16_t best_view
     int32_t entry
+    double tall
+    double tall_n
+    double late_tall
+    double late_n
 
 cdef struct TrackletEntry:  # tracklet_book.ENTRY
     int64_t key

@@ -27,6 +27,7 @@ from spoton_edge.naming import Verdict, judge, reasoned
 from spoton_edge.policy import Policy
 from spoton_edge.resumption import Known, Resumption
 from spoton_edge.roster import choose_views, global_tracks
+from spoton_edge.stature import Stature, exchange, mixed
 from spoton_edge.tracklet_book import TrackletBook, keys_of
 from spoton_edge.twins import Twins
 from spoton_edge.types import F4, F8, I2, I4, I8, U8, Bool, Event, GlobalTracks, Reason, Tracklets, TrackState
@@ -74,6 +75,7 @@ class Associator:
         self._book = TrackletBook()
         self._looks = Looks(appearance, 2 * max_people, refresh_s)
         self._crops = CropSchedule(crops_per_batch, refresh_s, self._sizes)
+        self._stature = Stature(self.policy, len(self.site.planes))
         self._twins = Twins(self.policy)
         self._life = LifeBook()
         self._next_id = next_id or count(first_id).__next__
@@ -114,6 +116,7 @@ class Associator:
         self._tracks, self._lost, self._book, self._life = before._tracks, before._lost, before._book, before._life
         self._tracks.motion = Motion(self.handoff.max_speed_mps)
         self._looks.inherit(before._looks)
+        self._stature.inherit(before._stature)
         self._twins.inherit(before._twins)
         self._crops.budget_hits = before.budget_hits
         self._next_id, self._began_ns = before._next_id, before._began_ns
@@ -155,21 +158,28 @@ class Associator:
         at = self._book.enter(seen, camera, self._tracks.now_ns)
         held = tracklets_.holders(self._book.entry, self._tracks.record, at)
         margin = self._book.entry["margin"][at]
-        found = match_tracklets(seen, held, margin, self._tracks, self._looks, self.policy)
+        found = match_tracklets(seen, held, margin, self._tracks, self._told(), self._looks, self._stature, self.policy)
         self._fuse(seen, found.track)
         self._begin(seen, found.track)
         self._note(seen, found, held, at, events)
         flags = self._weigh(seen, found, camera, weight)
         self._looks.learn(seen, found.track, held, at, self._book, self._tracks.record)
+        self._stature.learn(seen, found.track, self._tracks, weight)
         for one, other in self._twins.watch(self._tracks, flags, weight).tolist():
             if self._agree(seen, np.flatnonzero(found.track == one), np.flatnonzero(found.track == other)):
                 self._join(one, other, events)
         self._tracks.sweep()
+        for i, j, odds in self._stature.exchanged(self._tracks, self._twins.pairs):
+            self._exchange(i, j, odds, events)
         self._name(events)
         self._retire(events)
         row = tracklets_.holders(self._book.entry, self._tracks.record, at)
         choose_views(self._tracks, self._book, seen, row, self._picture_height)
         return global_tracks(self._tracks, self._lost, self._lost_ns, self._book, seen, row), events
+
+    def _told(self) -> Records:
+        """The lost who are still told of."""
+        return self._lost[self._tracks.now_ns - self._lost["seen_ns"] <= self._lost_ns]
 
     def _fuse(self, seen: Tracklets, track: I4) -> None:
         """Feed matched foot points to their tracks; a view that disagrees beyond reason is taken off its track."""
@@ -276,6 +286,7 @@ class Associator:
         old, gone = int(record["global_id"][keep]), int(record["global_id"][drop])
         self._book.rename(int(record["uid"][drop]), int(record["uid"][keep]))
         record["entry"][keep] = self._looks.join(int(record["entry"][keep]), int(record["entry"][drop]))
+        mixed(record, keep, float(record["tall"][drop]), float(record["tall_n"][drop]))
         self._tracks.drop(drop)
         if gone >= 0:
             distance = float(np.hypot(*(self._tracks.state[i, :2] - self._tracks.state[j, :2])))
@@ -283,6 +294,18 @@ class Associator:
             events.append(Event("merged", self._tracks.now_ns, old, other=gone, reason=reason))
             self._life.decide(old, self._tracks.now_ns, int(record["seen_camera"][keep]), reason, f"merged {gone}")
             self._life.end(gone)
+
+    def _exchange(self, i: int, j: int, odds: float, events: list[Event]) -> None:
+        """Two people were mistaken for one another when they met: each takes up his own id again."""
+        record, now_ns = self._tracks.record, self._tracks.now_ns
+        reason = Reason(
+            "stature", float(np.hypot(*(self._tracks.state[i, :2] - self._tracks.state[j, :2]))), None, odds
+        )
+        exchange(record, i, j)
+        one, other = int(record["global_id"][i]), int(record["global_id"][j])
+        for row, mine, was in ((i, one, other), (j, other, one)):
+            self._life.decide(mine, now_ns, int(record["seen_camera"][row]), reason, f"exchanged with {was}")
+        events.append(Event("exchanged", now_ns, min(one, other), other=max(one, other), reason=reason))
 
     def _name(self, events: list[Event]) -> None:
         """Sure candidates take up the id they can be, or get a new one."""
@@ -303,7 +326,7 @@ class Associator:
         unseen = np.flatnonzero((record["global_id"] >= 0) & (record["seen_ns"] < table.now_ns))
         options = np.concatenate([self._lost, record[unseen]])
         found = np.zeros(len(options), np.bool_)
-        verdicts = judge(ready, options, table, self.handoff, self._looks, self.policy)
+        verdicts = judge(ready, options, table, self.handoff, self._looks, self._stature, self.policy)
         for row, verdict in zip(ready.tolist(), verdicts, strict=True):
             if verdict.option is None:
                 continue
@@ -343,6 +366,7 @@ class Associator:
         record, now_ns, global_id = self._tracks.record, self._tracks.now_ns, int(old["global_id"])
         record["global_id"][row], record["born_ns"][row] = global_id, old["born_ns"]
         record["entry"][row] = self._looks.join(int(old["entry"]), int(record["entry"][row]))
+        mixed(record, row, float(old["tall"]), float(old["tall_n"]))
         camera, came = int(record["first_camera"][row]), int(old["seen_camera"])
         self._life.decide(global_id, now_ns, camera, verdict.reason, "resumed")
         events.append(Event("handed_off", now_ns, global_id, camera=camera, from_camera=came, reason=verdict.reason))

@@ -31,10 +31,15 @@ TRACK = np.dtype(  # as in ext/records.pxd
         ("hits", np.int64),  # steps with a view
         ("best_view", np.int16),
         ("entry", np.int32),  # of the gallery
+        ("tall", np.float64),  # m; see stature.py
+        ("tall_n", np.float64),  # readings that it rests on
+        ("late_tall", np.float64),  # the same of the last readings
+        ("late_n", np.float64),
     ],
     align=True,
 )
 Records = NDArray[np.void]
+STILL_MPS, SWAY_M = 0.3, 0.3  # slower than this somebody stands; how far people move who stay in a place
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,11 @@ class Motion:
     max_speed_mps: float = 3.0
     speed_sd_mps: float = 1.0
     keep_s: float = 2.0
+
+    def wandered_m2(self, gap_s: F8) -> F8:
+        """Variance an axis (n,) of where somebody has walked to, unseen for so long."""
+        keep = self.keep_s
+        return 2 * self.speed_sd_mps**2 * keep * (gap_s - keep * (1 - np.exp(-gap_s / keep)))
 
 
 class TrackTable:
@@ -119,6 +129,16 @@ class TrackTable:
         cov[0, 2, 2] = cov[0, 3, 3] = self.motion.speed_sd_mps**2
         self.append(record, np.array([[xy[0], xy[1], 0.0, 0.0]]), cov)
         return len(self) - 1
+
+    def places(self, lost: Records) -> tuple[F8, F8]:
+        """Where people out of sight may be by now, as states (L, 4) and covariances (L, 4, 4)."""
+        state, cov = np.zeros((len(lost), 4)), np.zeros((len(lost), 4, 4))
+        state[:, :2] = lost["seen_xy"]
+        gap_s = np.maximum((self.now_ns - lost["seen_ns"]) * 1e-9, 0.0)
+        moved = np.where(lost["seen_speed"] < STILL_MPS, SWAY_M**2, self.motion.wandered_m2(gap_s))
+        cov[:, 0, 0] = cov[:, 1, 1] = np.square(lost["seen_sd"]) + moved
+        cov[:, 2, 2] = cov[:, 3, 3] = self.motion.speed_sd_mps**2
+        return state, cov
 
     def append(self, record: Records, state: F8, cov: F8) -> None:
         """Add tracks; their uids must be newer than all that are here."""

@@ -161,17 +161,18 @@ class Site:
 
     def inherit(self, before: Site) -> None:
         """Take over what was learned of the cameras that are calibrated as they were; numbers mean the same cameras."""
+        learned = [PEOPLE_M, PEOPLE_M + 1]
         for camera in range(min(len(self.planes), len(before.planes))):
-            if np.array_equal(self.table[camera], before.table[camera]):
-                self._bias[camera] = before._bias[camera]
+            if np.array_equal(np.delete(self.table[camera], learned), np.delete(before.table[camera], learned)):
+                self._bias[camera], self.table[camera] = before._bias[camera], before.table[camera]
 
     def project(self, tracklets: Tracklets) -> Tracklets:
-        """The tracklets with `ground_xy`, `ground_cov` and `foot` filled; NaN for a camera without a plane."""
+        """The tracklets with `ground_xy`, `ground_cov`, `tall_m` and `foot` filled; NaN where there is no plane."""
         rows = len(tracklets)
-        xy, cov, foot = np.empty((rows, 2)), np.empty((rows, 3)), np.empty(rows, np.uint8)
+        xy, cov, tall, foot = np.empty((rows, 2)), np.empty((rows, 3)), np.empty(rows), np.empty(rows, np.uint8)
         camera, xyxy = np.ascontiguousarray(tracklets.camera), np.ascontiguousarray(tracklets.xyxy)
-        ground.project(camera, xyxy, self.table, self.corners, self.offsets, self.model, xy, cov, foot)
-        return replace(tracklets, ground_xy=xy - self._bias[camera], ground_cov=cov, foot=foot)
+        ground.project(camera, xyxy, self.table, self.corners, self.offsets, self.model, xy, cov, tall, foot)
+        return replace(tracklets, ground_xy=xy - self._bias[camera], ground_cov=cov, tall_m=tall, foot=foot)
 
     def watched(self, xy: F8) -> Bool:
         """Which places xy (M, 2) m are in the picture and region of any camera."""

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from spoton_edge._ext import matching
-from spoton_edge.global_track import TrackTable
+from spoton_edge.global_track import Records, TrackTable
 from spoton_edge.looks import Looks
 from spoton_edge.policy import Policy
+from spoton_edge.stature import Stature
 from spoton_edge.types import F8, I4, Bool, Tracklets, TrackState
+
+LOST = 2  # the standing, in ext/matching.pyx, of somebody out of sight
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,23 +32,40 @@ class Match:
         return cls(np.full(rows, -1, np.int32), distance_m, cosine, margin, np.zeros(rows, np.bool_))
 
 
-def match_tracklets(seen: Tracklets, held: I4, margin: F8, table: TrackTable, looks: Looks, policy: Policy) -> Match:
+def match_tracklets(
+    seen: Tracklets,
+    held: I4,
+    margin: F8,
+    table: TrackTable,
+    lost: Records,
+    looks: Looks,
+    stature: Stature,
+    policy: Policy,
+) -> Match:
     """The track of each tracklet (T,). held is the row it has been so far, -1: none; margin its lead in IoU, see
 
-    `TrackletBook`. Evidence adds up: how well the place fits, what the crop looks like, and whom it was before.
+    `TrackletBook`. Evidence adds up: how well the place fits, what the crop looks like, how tall it is, and whom it
+    was before. What shows somebody `lost` best is nobody's for now: he is not there for sure, and not anybody else.
     """
     rows = len(seen)
     result = Match.none(rows)
     if not rows or not len(table):
         return result
+    record, state, cov = table.record, table.state, table.cov
+    standing = (record["global_id"] >= 0).astype(np.uint8)
+    if len(lost):
+        their_state, their_cov = table.places(lost)
+        record = np.concatenate([record, lost])
+        state, cov = np.concatenate([state, their_state]), np.concatenate([cov, their_cov])
+        standing = np.concatenate([standing, np.full(len(lost), LOST, np.uint8)])
     visible = seen.state == TrackState.VISIBLE
     placed = visible & np.isfinite(seen.ground_xy[:, 0])
     xy = np.where(placed[:, None], seen.ground_xy, np.nan)
     lag_s: F8 = (table.now_ns - seen.captured_ns).astype(np.float64) * 1e-9
-    named = table.record["global_id"] >= 0
-    start, column, _ = matching.open_pairs(xy, seen.ground_cov, lag_s, table.state, table.cov, policy.gate)
+    start, column, _ = matching.open_pairs(xy, seen.ground_cov, lag_s, state, cov, policy.gate)
     row = np.repeat(np.arange(rows, dtype=np.int32), np.diff(start))
-    bonus, cosine = looks.compare(seen, row, table.record["entry"][column])
+    bonus, cosine = looks.compare(seen, row, record["entry"][column])
+    bonus += stature.compare(seen, row, record, column)
     own = np.flatnonzero(held[row] == column)
     bonus[own] += policy.habit_nats * _lead(margin, seen.ground_cov, policy)[row[own]]
     edge = np.empty(rows, np.int32)
@@ -54,15 +74,16 @@ def match_tracklets(seen: Tracklets, held: I4, margin: F8, table: TrackTable, lo
         xy,
         seen.ground_cov,
         lag_s,
-        table.state,
-        table.cov,
-        named.view(np.uint8),
+        state,
+        cov,
+        standing,
         start,
         column,
         bonus,
         -float(np.log(policy.stranger_per_m2)),
         policy.gate,
         policy.sweeps,
+        policy.leads,
         result.track,
         edge,
         result.distance_m,

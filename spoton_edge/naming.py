@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from spoton_edge.assignment import assign
-from spoton_edge.global_track import Motion, Records, TrackTable
+from spoton_edge.global_track import STILL_MPS, SWAY_M, Motion, Records, TrackTable
 from spoton_edge.handoff import NO_GATE, WALK_GATE, Handoff, Sight
 from spoton_edge.looks import Looks
 from spoton_edge.policy import Policy
+from spoton_edge.stature import Stature
 from spoton_edge.types import F4, F8, I4, Reason
 
 
@@ -27,7 +28,7 @@ class Verdict:
 
 
 def judge(
-    ready: I4, options: Records, table: TrackTable, handoff: Handoff, looks: Looks, policy: Policy
+    ready: I4, options: Records, table: TrackTable, handoff: Handoff, looks: Looks, stature: Stature, policy: Policy
 ) -> list[Verdict]:
     """A verdict for each of the candidates' rows (N,), against people out of sight (L,)."""
     record = table.record[ready]
@@ -45,6 +46,7 @@ def judge(
     distance = np.linalg.norm(new.xy[None] - lost.xy[:, None], axis=2)
     place = place_nats(lost, new, options["seen_speed"], table.motion, policy)
     nats = np.where(gates == NO_GATE, -np.inf, np.where(gates == WALK_GATE, place, 0.0)).T.copy()
+    nats += stature.between(record, options)
     cosine = _add_looks(nats, record["entry"], options["entry"], looks)
     taken = assign(nats, np.zeros(len(ready), np.int16))
     young = table.now_ns - record["born_ns"] < policy.hold_s * 1e9
@@ -90,15 +92,13 @@ def place_nats(lost: Sight, new: Sight, speed_mps: F8, motion: Motion, policy: P
     gap_s = np.maximum((new.seen_ns[None] - lost.seen_ns[:, None]) * 1e-9, 0.0)
     d2 = np.square(new.xy[None] - lost.xy[:, None]).sum(axis=2)
     base = np.square(lost.sd_m)[:, None] + np.square(new.sd_m)[None]
-    keep = motion.keep_s
-    walked = 2 * motion.speed_sd_mps**2 * keep * (gap_s - keep * (1 - np.exp(-gap_s / keep)))
-    stays = np.where(speed_mps < 0.3, 0.5, 0.0)[:, None]
-    sway = 0.3**2  # how far people who stay in a place move
+    walked = motion.wandered_m2(gap_s)
+    stays = np.where(speed_mps < STILL_MPS, 0.5, 0.0)[:, None]
 
     def density(var: F8) -> F8:
         return np.asarray(np.exp(-0.5 * d2 / var) / (2 * np.pi * var))
 
-    here = stays * density(base + sway) + (1 - stays) * density(base + walked)
+    here = stays * density(base + SWAY_M**2) + (1 - stays) * density(base + walked)
     nats = np.log(np.maximum(here / policy.newcomer_per_m2, policy.returner_share))
     return np.where(np.isfinite(nats), nats, 0.0)
 

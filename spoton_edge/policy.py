@@ -18,6 +18,7 @@ class Policy:
     habit_margin: float = 0.4  # of IoU, by which the tracklet's own box must lead; all counts at as much again
     habit_sd_m: float = 0.35  # of the foot point; all counts at twice as much
     sweeps: int = 2  # rounds in which each camera looks again, at where the others put people
+    leads: int = 4  # attempts at it, in each of which another camera begins
     # Whether somebody is there.
     hit_nats: float = 1.5  # what a view says for a person's being there,
     miss_nats: float = 0.6  # and a camera that ought to see him and does not says against it;
@@ -42,3 +43,10 @@ class Policy:
     tell_apart_nats: float = 3.0  # a camera that sees two tracks side by side says that they are two people
     most_tell_apart_nats: float = 20.0
     one_nats: float = 8.0  # cameras that see only one of them say that they are one; at so much they are
+    # How tall people are.
+    stature_sd_m: float = 0.02  # one person's readings by so much, however many they are: shoes, hair, bearing
+    stature_odd: float = 0.1  # of somebody who bends or sits, or is boxed badly
+    stature_late: float = 8.0  # readings, `evidence_s` apart, that count as what somebody has been lately
+    stature_enough: float = 6.0  # so many at least
+    stature_most: float = 150.0  # and as what he is
+    exchange_nats: float = 5.0  # the odds against it: encounters are many, and each is looked at again and again

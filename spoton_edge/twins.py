@@ -20,22 +20,22 @@ class Twins:
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
-        self._pairs: NDArray[np.void] = np.zeros(0, PAIR)  # ascending
+        self.pairs: NDArray[np.void] = np.zeros(0, PAIR)  # of tracks that have been near each other; ascending
         self._crowded: I8 = np.zeros(0, np.int64)
 
     def inherit(self, before: Twins) -> None:
         """Take over the evidence so far."""
-        self._pairs, self._crowded = before._pairs, before._crowded
+        self.pairs, self._crowded = before.pairs, before._crowded
 
     def watch(self, table: TrackTable, flags: U8, weight: float) -> I4:
         """Take in a step; the pairs of rows (n, 2) that are one person, each row once. flags (M, C) IN_VIEW, SHOWN."""
         policy = self._policy
-        self._pairs, one, near = evidence.compare_twins(
+        self.pairs, one, near = evidence.compare_twins(
             table.record,
             table.state,
             table.cov,
             flags,
-            self._pairs,
+            self.pairs,
             policy.twin_m,
             NEAR_D2,
             RIPE_D2,
@@ -58,7 +58,7 @@ class Twins:
     def shadows(self, table: TrackTable) -> Bool:
         """Which candidates (M,) may be the second sight of a person: near one, and never seen beside him."""
         out = np.zeros(len(table), np.bool_)
-        doubtful = self._pairs[self._pairs["nats"] <= 0]
+        doubtful = self.pairs[self.pairs["nats"] <= 0]
         older, newer = table.rows_of(doubtful["older"]), table.rows_of(doubtful["newer"])
         both = (older >= 0) & (newer >= 0)
         older, newer = older[both], newer[both]

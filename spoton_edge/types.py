@@ -79,6 +79,7 @@ class Tracklets:
     captured_ns: I8  # (T,)
     ground_xy: F8  # (T, 2) m; NaN: cannot be placed
     ground_cov: F8  # (T, 3) m^2: xx, xy, yy
+    tall_m: F8  # (T,) from the floor to the top of the box; NaN: not to be read
     embedding: F4  # (T, D) unit rows, zero where there is none
     has_embedding: Bool  # (T,)
     foot: U8  # (T,) FootPoint
@@ -99,6 +100,7 @@ class Tracklets:
             captured_ns=captured_ns,
             ground_xy=np.full((rows, 2), np.nan),
             ground_cov=np.full((rows, 3), np.nan),
+            tall_m=np.full(rows, np.nan),
             embedding=np.zeros((rows, 0), np.float32),
             has_embedding=np.zeros(rows, np.bool_),
             foot=np.full(rows, FootPoint.UNPLACED, np.uint8),

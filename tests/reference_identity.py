@@ -6,7 +6,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from spoton_edge.ground_plane import FootModel, GroundPlane
-from spoton_edge.types import F4, F8, I2, I4, Bool, FootPoint
+from spoton_edge.types import F4, F8, I2, I4, I8, Bool, FootPoint
 
 ACCIDENT, SPREAD = 0.05, 9.0
 
@@ -81,48 +81,77 @@ def compete(
     lag_s: F8,
     state: F8,
     cov: F8,
-    named: F8,
+    standing: I8,
     bonus: F8,
     base: float,
     limit: float,
     sweeps: int,
+    leads: int,
 ) -> tuple[I4, F8]:
-    """The match of `matching.compete` over all open pairs, and the gains of the last round; bonus (T, M)."""
+    """The match of `matching.compete` over all open pairs, and the gains of the last round; bonus (T, M).
+
+    standing (M,): 0 a candidate, 1 a person, 2 somebody lost.
+    """
     rows, tracks = len(xy), len(state)
-    match, gains = np.full(rows, -1, np.int32), np.full((rows, tracks), -np.inf)
     open_ = np.array(
         [[distance2(state[j], cov[j], xy[i], r[i], lag_s[i]) <= limit for j in range(tracks)] for i in range(rows)]
     ).reshape(rows, tracks)
-    for sweep in range(sweeps + 1):
-        for c in np.unique(camera):
-            mine = np.flatnonzero(camera == c)
-            gain = np.full((len(mine), tracks), -np.inf)
-            for j in range(tracks):
-                s, p = state[j], cov[j]
-                for q in np.flatnonzero((match == j) & (camera != c)) if sweep else []:
-                    if distance2(s, p, xy[q], r[q], lag_s[q]) <= limit:
-                        s, p = absorb(s, p, xy[q], r[q], lag_s[q])
-                for k, i in enumerate(mine):
-                    if open_[i, j] and distance2(s, p, xy[i], r[i], lag_s[i]) <= limit:
-                        gain[k, j] = base + bonus[i, j] - nats(s, p, xy[i], r[i], lag_s[i])
-            match[mine], gains[mine] = -1, gain
-            for standing in (True, False):
-                free = np.flatnonzero(match[mine] < 0)
-                useful = np.where((named == standing)[None] & (gain[free] > 0), gain[free], 0.0)
-                for a, b in zip(*linear_sum_assignment(-useful), strict=True):
-                    if useful[a, b] > 0:
-                        match[mine[free[a]]] = b
-    return match, gains
+
+    def look(c: int, match: I4, gains: F8, alone: bool) -> None:
+        mine = np.flatnonzero(camera == c)
+        gain = np.full((len(mine), tracks), -np.inf)
+        for j in range(tracks):
+            s, p = state[j], cov[j]
+            for q in [] if alone else np.flatnonzero((match == j) & (camera != c)):
+                if distance2(s, p, xy[q], r[q], lag_s[q]) <= limit:
+                    s, p = absorb(s, p, xy[q], r[q], lag_s[q])
+            for k, i in enumerate(mine):
+                if open_[i, j] and distance2(s, p, xy[i], r[i], lag_s[i]) <= limit:
+                    gain[k, j] = base + bonus[i, j] - nats(s, p, xy[i], r[i], lag_s[i])
+        match[mine], gains[mine] = -1, gain
+        for candidates in (False, True):
+            free = np.flatnonzero(match[mine] < 0)
+            useful = np.where(((standing == 0) == candidates)[None] & (gain[free] > 0), gain[free], 0.0)
+            for a, b in zip(*linear_sum_assignment(-useful), strict=True):
+                if useful[a, b] > 0 and standing[b] != 2:
+                    match[mine[free[a]]] = b
+
+    def worth(match: I4) -> float:
+        total = 0.0
+        for j in range(tracks):
+            s, p = state[j], cov[j]
+            for q in np.flatnonzero(match == j):
+                total += base + bonus[q, j] - nats(s, p, xy[q], r[q], lag_s[q])
+                if distance2(s, p, xy[q], r[q], lag_s[q]) <= limit:
+                    s, p = absorb(s, p, xy[q], r[q], lag_s[q])
+        return total
+
+    cameras = np.unique(camera)
+    best, best_match, best_gains = -np.inf, np.full(rows, -1, np.int32), np.full((rows, tracks), -np.inf)
+    for attempt in range(1 + min(leads, len(cameras))):
+        match, gains = np.full(rows, -1, np.int32), np.full((rows, tracks), -np.inf)
+        for c in np.roll(cameras, 1 - attempt if attempt else 0):
+            look(c, match, gains, alone=attempt == 0)
+        for _ in range(sweeps):
+            for c in cameras:
+                look(c, match, gains, alone=False)
+        if worth(match) > best + 1e-9:
+            best, best_match, best_gains = worth(match), match, gains
+    return best_match, best_gains
 
 
-def grounds(match: I4, gain: F8, named: Bool, xy: F8, state: F8) -> tuple[F8, F8, Bool]:
-    """Distance (T,), margin (T,) and whether somebody named would have gained, as `matching.compete` gives them."""
+def grounds(match: I4, gain: F8, standing: I8, xy: F8, state: F8) -> tuple[F8, F8, Bool]:
+    """Distance (T,), margin (T,) and whether a person would have gained, and more than anybody lost, as
+
+    `matching.compete` gives them.
+    """
     distance, margin = np.full((2, len(match)), np.nan)
     for i, j in enumerate(match):
         if j >= 0:
             distance[i] = np.linalg.norm(xy[i] - state[j, :2])
             margin[i] = gain[i, j] - max(np.delete(gain[i], j).max(initial=0.0), 0.0)
-    return distance, margin, np.asarray((gain[:, named] > 0).any(axis=1))
+    people, lost = (np.maximum(gain[:, standing == k].max(axis=1, initial=0.0), 0.0) for k in (1, 2))
+    return distance, margin, people > lost
 
 
 def foot_kind(box: F4, others: F4, image_size: tuple[int, int], model: FootModel) -> FootPoint:

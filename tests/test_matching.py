@@ -87,13 +87,13 @@ def test_the_gate_opens_the_pairs_its_twin_opens(seed: int, rows: int, count: in
     np.testing.assert_allclose(d2, want_d2)
 
 
-@given(SEEDS, st.integers(1, 4), st.integers(1, 6), st.integers(0, 2))
+@given(SEEDS, st.integers(1, 4), st.integers(1, 6), st.integers(0, 2), st.integers(0, 5))
 @settings(max_examples=60, deadline=None)
-def test_the_competition_ends_as_its_twins(seed: int, cameras: int, count: int, sweeps: int) -> None:
+def test_the_competition_ends_as_its_twins(seed: int, cameras: int, count: int, sweeps: int, leads: int) -> None:
     rng = np.random.default_rng(seed)
     camera = np.repeat(np.arange(cameras), rng.integers(0, count + 2, cameras)).astype(np.int16)
     (state, cov), (xy, r, lag_s) = tracks(rng, count), feet(rng, len(camera))
-    named = rng.random(count) < 0.7
+    standing = rng.choice(3, count, p=[0.3, 0.5, 0.2]).astype(np.uint8)
     bonus = rng.normal(0, 1, (len(camera), count))
     start, column, _ = matching.open_pairs(xy, r, lag_s, state, cov, 25.0)
     row = np.repeat(np.arange(len(camera)), np.diff(start))
@@ -107,23 +107,24 @@ def test_the_competition_ends_as_its_twins(seed: int, cameras: int, count: int, 
         lag_s,
         state,
         cov,
-        named.view(np.uint8),
+        standing,
         start,
         column,
         np.ascontiguousarray(bonus[row, column]),
         4.0,
         25.0,
         sweeps,
+        leads,
         match,
         edge,
         distance_m,
         margin,
         explained,
     )
-    want, gain = twin.compete(camera, xy, r, lag_s, state, cov, named, bonus, 4.0, 25.0, sweeps)
+    want, gain = twin.compete(camera, xy, r, lag_s, state, cov, standing, bonus, 4.0, 25.0, sweeps, leads)
     assert match.tolist() == want.tolist()
     assert column[edge[edge >= 0]].tolist() == match[match >= 0].tolist()
-    want_distance_m, want_margin, want_explained = twin.grounds(want, gain, named, xy, state)
+    want_distance_m, want_margin, want_explained = twin.grounds(want, gain, standing, xy, state)
     np.testing.assert_allclose(distance_m, want_distance_m)
     np.testing.assert_allclose(margin, want_margin, atol=1e-9)
     assert explained.view(np.bool_).tolist() == want_explained.tolist()

@@ -1,0 +1,145 @@
+"""Telling people apart by how tall they are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from spoton_edge.association import Associator
+from spoton_edge.global_track import TRACK, TrackTable
+from spoton_edge.ground_plane import GroundPlane, Site
+from spoton_edge.policy import Policy
+from spoton_edge.stature import Stature, exchange
+from spoton_edge.types import FootPoint, Tracklets
+from tests.test_association import associator, looks_of, planes, play, standing
+from tests.world import OracleTracker, Walker, World, room
+
+ALIKE = looks_of(1)[0]
+
+
+def two_people(heights_m: tuple[float, float], seconds: float = 30.0, seed: int = 0) -> World:
+    """Two people dressed alike who walk up to each other, stand close, and part."""
+    half = seconds / 2
+    ways = [
+        np.array([[0.0, 2.0, 2.0], [half - 1, 4.8, 4.0], [half + 1, 4.8, 4.0], [seconds, 2.0, 6.0]]),
+        np.array([[0.0, 8.0, 2.0], [half - 1, 5.2, 4.0], [half + 1, 5.2, 4.0], [seconds, 8.0, 6.0]]),
+    ]
+    walkers = [Walker(way, ALIKE, height) for way, height in zip(ways, heights_m, strict=True)]
+    return World(room(4), walkers, seconds=seconds, seed=seed)
+
+
+@pytest.mark.parametrize("projected", [True, False])
+def test_heights_are_read_off_boxes_to_a_few_centimetres(projected: bool) -> None:
+    walkers = [Walker(standing(3 + 2 * i, 4, 4), ALIKE, 1.6 + 0.1 * i) for i in range(3)]
+    world = World(room(4), walkers, seconds=4.0)
+    known = [
+        GroundPlane(c.homography, c.image_size, projection=c.projection if projected else None) for c in world.cameras
+    ]
+    site, tracker = Site(known), OracleTracker()
+    read: dict[int, list[float]] = {0: [], 1: [], 2: []}
+    for seen in world.steps():
+        tracklets, who = tracker.update(seen)
+        placed = site.project(tracklets)
+        for person, tall, foot in zip(who.tolist(), placed.tall_m, placed.foot, strict=True):
+            if person >= 0 and foot == FootPoint.SEEN:
+                read[person].append(tall)
+    medians = [float(np.nanmedian(read[k])) for k in range(3)]
+    np.testing.assert_allclose(np.diff(medians), 0.1, atol=0.03)
+
+
+def test_a_reading_never_speaks_for_anybody_and_against_at_most_as_much_as_odd_ones_are_rare() -> None:
+    stature, record = Stature(Policy(), 2), np.zeros(3, TRACK)
+    record["tall"], record["tall_n"] = [1.7, 1.9, 1.8], [50, 50, 0]
+    seen = tracklets_of([1.7, 1.7, 1.7, np.nan])
+    row, column = np.array([0, 1, 2, 3], np.int32), np.array([0, 1, 2, 0], np.int32)
+    nats = stature.compare(seen, row, record, column)
+    assert nats[0] == pytest.approx(0.0, abs=1e-9)
+    assert np.log(Policy().stature_odd) < nats[1] < -2.0
+    assert nats[2:].tolist() == [0.0, 0.0]  # not known how tall he is; not to be read
+
+
+def tracklets_of(tall_m: list[float]) -> Tracklets:
+    rows = len(tall_m)
+    tracklets = Tracklets.tracked(
+        camera=np.zeros(rows, np.int16),
+        track_id=np.arange(rows),
+        state=np.zeros(rows, np.uint8),
+        xyxy=np.zeros((rows, 4), np.float32),
+        score=np.ones(rows, np.float32),
+        captured_ns=np.zeros(rows, np.int64),
+    )
+    return replace(tracklets, tall_m=np.array(tall_m), foot=np.full(rows, FootPoint.SEEN, np.uint8))
+
+
+def test_the_site_shows_how_good_readings_are() -> None:
+    rng = np.random.default_rng(0)
+    stature, table = Stature(Policy(), 2), people_of([1.6, 1.8])
+    for _ in range(400):
+        tall = np.array([1.6, 1.8]) + rng.normal(0, 0.025, 2)
+        stature.learn(tracklets_of(tall.tolist()), np.array([0, 1], np.int32), table, 1.0)
+    sharp = stature.compare(tracklets_of([1.7]), np.zeros(1, np.int32), table.record, np.zeros(1, np.int32))[0]
+    fresh = Stature(Policy(), 2).compare(
+        tracklets_of([1.7]), np.zeros(1, np.int32), table.record, np.zeros(1, np.int32)
+    )[0]
+    assert sharp < fresh - 0.5
+
+
+def people_of(heights_m: list[float]) -> TrackTable:
+    table = TrackTable(Associator(planes(room(2)))._tracks.motion)
+    table.predict(1_000_000_000)
+    for k in range(len(heights_m)):
+        row = table.begin(np.array([k, 0.0]), np.array([0.01, 0.0, 0.01]), table.now_ns, 0, np.zeros(2))
+        table.record["global_id"][row] = k + 1
+    return table
+
+
+def test_ids_that_two_people_exchanged_when_they_met_are_put_right_and_told() -> None:
+    world = two_people((1.62, 1.82))
+    ids, tracker, events, owner = associator(world), OracleTracker(), [], {}
+    cameras = np.arange(4, dtype=np.int16)
+    for seen in world.steps():
+        tracklets, _ = tracker.update(seen)
+        bare = replace(ids.site.project(tracklets), has_embedding=np.zeros(len(tracklets), np.bool_))
+        tracks, told = ids.update(cameras, np.full(4, seen.captured_ns), bare)
+        if seen.frame_id == 155:  # they stand beside each other
+            both = np.flatnonzero(ids._tracks.record["global_id"] > 0)
+            assert len(both) == 2
+            exchange(ids._tracks.record, *both.tolist())
+        events += [(seen.frame_id, event) for event in told]
+        for global_id, xy in zip(tracks.global_id.tolist(), tracks.xy, strict=True):
+            person = int(np.argmin(np.linalg.norm(seen.xy - xy, axis=1)))
+            owner.setdefault(seen.frame_id, {})[global_id] = int(seen.person[person])
+    assert owner[150] == owner[290]
+    ((frame, event),) = [(frame, event) for frame, event in events if event.kind == "exchanged"]
+    assert 155 < frame < 200
+    assert {event.global_id, event.other} == set(owner[150])
+    assert event.reason is not None
+    assert event.reason.gate == "stature"
+    assert any(event.detail.startswith("exchanged") for event in ids.explain(event.global_id))
+
+
+@pytest.mark.parametrize("heights_m", [(1.72, 1.72), (1.62, 1.82)])
+def test_people_who_meet_and_part_keep_their_ids(heights_m: tuple[float, float]) -> None:
+    for seed in range(3):
+        world = two_people(heights_m, seed=seed)
+        run = play(world, associator(world))
+        assert not run.events("exchanged")
+        assert len(run.ids[0]) == len(run.ids[1]) == 1
+
+
+def test_a_camera_that_reads_too_much_is_corrected() -> None:
+    stature, table = Stature(Policy(), 2), people_of([1.7])
+    for _ in range(300):
+        seen = tracklets_of([1.66, 1.74])
+        seen = replace(seen, camera=np.array([0, 1], np.int16))
+        stature.learn(seen, np.zeros(2, np.int32), table, 1.0)
+    here = stature.compare(
+        replace(tracklets_of([1.66, 1.66]), camera=np.array([0, 1], np.int16)),
+        np.arange(2, dtype=np.int32),
+        table.record,
+        np.zeros(2, np.int32),
+    )
+    assert here[0] > -0.2
+    assert here[1] < -1.0

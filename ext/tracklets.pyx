@@ -143,6 +143,10 @@ def layouts():
             "hits": <char *>&t.hits - a,
             "best_view": <char *>&t.best_view - a,
             "entry": <char *>&t.entry - a,
+            "tall": <char *>&t.tall - a,
+            "tall_n": <char *>&t.tall_n - a,
+            "late_tall": <char *>&t.late_tall - a,
+            "late_n": <char *>&t.late_n - a,
         },
         "ENTRY": {
             "key": <char *>&e.key - b,

@@ -199,7 +199,7 @@ def test_who_ought_to_be_seen_by_which_camera_is_told_as_by_its_twin(seed: int, 
 def test_what_does_not_fit_is_refused() -> None:
     rng = np.random.default_rng(0)
     p, nobody = people(rng, 3), np.zeros(0, np.int32)
-    with pytest.raises(ValueError, match="records have 136 bytes"):
+    with pytest.raises(ValueError, match="records have 168 bytes"):
         tracklets.holders(np.zeros(1, ENTRY), np.zeros(3, ENTRY), nobody)
     with pytest.raises(ValueError, match="contiguous"):
         tracklets.holders(np.zeros(1, ENTRY), p["record"][::2], nobody)

@@ -166,6 +166,15 @@ def test_points_read_on_a_larger_picture_name_the_wrong_image_size():
     assert "wrong image size" in verdict.reasons[0]
 
 
+@pytest.mark.parametrize("rows", [slice(None), slice(2, 3)])
+def test_points_whose_u_and_v_are_swapped_are_told_so(rows):
+    p = points()
+    p[rows, :2] = p[rows, 1::-1]
+    verdict = only(of(p))
+    assert verdict.grade == "refuse"
+    assert "lies outside of the picture, [1280, 720]; u and v are swapped" in verdict.reasons[0]
+
+
 @pytest.mark.parametrize("kind", ["projection", "homography", "camera"])
 def test_a_calibration_of_a_larger_picture_names_the_wrong_image_size(kind):
     larger = np.diag([1.5, 1.5, 1])

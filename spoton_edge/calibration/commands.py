@@ -48,6 +48,7 @@ from spoton_edge.calibration.verbs import part
 from spoton_edge.errors import ExitCode, SpotOnError, UsageError
 from spoton_edge.ground_plane import FootModel, GroundPlane
 
+SCALE = "scale: not checked; do the cameras hang as high as this says?"
 CLOCK_SDS, CLOCK_MS = 4.0, 50.0  # a clock is set only for more than this
 
 
@@ -69,6 +70,8 @@ def fit(options: argparse.Namespace) -> int:
             print_points(verdict.fit)
             print_knowledge(verdict.fit, size)
         print_camera(verdict)
+        if verdict.plane is not None:
+            print(SCALE)
     if verdict.grade == "refuse":
         return ExitCode.USAGE
     if options.out is not None:
@@ -148,7 +151,7 @@ def check(options: argparse.Namespace) -> int:
             print_pair(pair)
         print_agreement(marks, people, len(planes))
         if not boxes and any(planes.values()):
-            print("scale: not checked; how tall people come out tells it, with --detections")
+            print(f"{SCALE}; how tall people come out tells it, with --detections")
     return ExitCode.USAGE if any(verdict.grade == "refuse" for verdict in verdicts) else ExitCode.STOPPED
 
 

@@ -257,10 +257,9 @@ def _points(verdict: CameraVerdict, fit: Fit, ground: config.CameraGround, size:
     if len(beyond):
         i = int(beyond[0])
         text = f"point {i + 1}, [{given[i, 0]:g}, {given[i, 1]:g}], lies outside of the picture, {list(size)}"
-        swapped = given[i, 0] <= size[1] and given[i, 1] <= size[0]
-        remedy = (
-            "u and v are swapped" if swapped and len(beyond) < 3 else "wrong image size: it was read on a larger one"
-        )
+        upright = given[:, 1::-1] if len(beyond) > 1 else given[beyond, 1::-1]
+        swapped = bool(((upright >= -1) & (upright <= np.array(size) + 1)).all())
+        remedy = "u and v are swapped" if swapped else "wrong image size: it was read on a larger one"
         verdict = verdict.with_reason("refuse", f"{text}; {remedy}")
     plane = verdict.plane
     assert plane is not None

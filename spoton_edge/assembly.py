@@ -12,7 +12,7 @@ from spoton_edge.gallery import Appearance
 from spoton_edge.ground_plane import GroundPlane, Site
 from spoton_edge.handoff import Link
 from spoton_edge.tracker import Numbers, Tracker
-from spoton_edge.types import REFUSED
+from spoton_edge.types import REFUSED, Polygon
 
 log = logging.getLogger(__name__)
 
@@ -78,17 +78,13 @@ def build_associator(
     ground: Site,
     statistics: Appearance | None,
     next_id: Callable[[], int] | None = None,
+    pictures: Sequence[tuple[int, int] | None] = (),
 ) -> Associator:
-    """The identities of the whole site; next_id: gives new ids, default: counting from 1.
+    """The identities of the whole site; next_id: gives new ids, default: counting from 1; pictures: as `build_ground`.
 
     ground: the one that places the tracklets, for what the associator learns of cameras corrects their places.
     """
-    numbers = {camera.name: index for index, camera in enumerate(site.cameras)}
-    links = [
-        Link(numbers[camera.name], handoff.zone, numbers[handoff.to], handoff.travel_s, handoff.enter)
-        for camera in site.cameras
-        for handoff in camera.handoff
-    ]
+    links = build_links(site, ground, pictures)
     return Associator(
         ground,
         links,
@@ -99,6 +95,44 @@ def build_associator(
         refresh_s=site.reid.refresh_s,
         next_id=next_id,
     )
+
+
+def build_links(site: config.Site, ground: Site, pictures: Sequence[tuple[int, int] | None] = ()) -> list[Link]:
+    """The handoffs of the config. One whose zone is a quarter of a picture of which nobody knows the size is left out,
+    and told."""
+    numbers = {camera.name: index for index, camera in enumerate(site.cameras)}
+    links = []
+    for camera in site.cameras:
+        for handoff in camera.handoff:
+            ends = ((handoff.zone, numbers[camera.name]), (handoff.enter, numbers[handoff.to]))
+            zones: list[str | Polygon | None] = []
+            for zone, index in ends:
+                if not isinstance(zone, str) or ground.planes[index] is not None:  # whose size is known
+                    zones.append(zone)
+                    continue
+                section = site.cameras[index].ground
+                size = (section and section.image_size) or (pictures[index] if pictures else None)
+                if size is not None:
+                    zones.append(quarter(zone, size))
+            if len(zones) == len(ends):
+                assert zones[0] is not None
+                links.append(Link(numbers[camera.name], zones[0], numbers[handoff.to], handoff.travel_s, zones[1]))
+            else:
+                log.warning(
+                    "camera %s: the handoff to %s is left out: its zone is a quarter of a picture of unknown size; "
+                    "give ground.image_size, or a polygon",
+                    camera.name,
+                    handoff.to,
+                )
+    return links
+
+
+def quarter(name: str, size: tuple[int, int]) -> Polygon:
+    """A quarter of a picture (width, height) px as a polygon, edges included."""
+    middle, end = (size[0] / 2, size[1] / 2), (size[0] + 1.0, size[1] + 1.0)
+    u0, u1 = (middle[0], end[0]) if "right" in name else (-1.0, middle[0])
+    v0, v1 = (middle[1], end[1]) if "lower" in name else (-1.0, middle[1])
+    return [(u0, v0), (u1, v0), (u1, v1), (u0, v1)]
 
 
 def statistics_of(site: config.Site) -> Appearance | None:

@@ -64,7 +64,8 @@ def build_pipeline(
     """Everything after the batch. The capture must be open, because its frames' sizes and rates are needed; next_id:
     gives ids that were never given before."""
     formats = capture.formats()
-    ground = build_ground(site, [frames.size for frames in formats])
+    pictures = [frames.size for frames in formats]
+    ground = build_ground(site, pictures)
     appearance = build_appearance(site, cache, backends)
     encoder = build_encoder(site, [camera.name for camera in site.cameras], run)
     detector = build_detector(site, cache, backends)
@@ -73,7 +74,7 @@ def build_pipeline(
         tracker=build_tracker(site, [frames.rate_hz or USUAL_RATE_HZ for frames in formats]),
         ground=ground,
         embedder=Embedder(appearance),
-        associator=build_associator(site, ground, statistics_of(site), next_id),
+        associator=build_associator(site, ground, statistics_of(site), next_id, pictures),
         encoder=encoder,
         publisher=Publisher(
             encoder,

@@ -123,8 +123,9 @@ def prepare(before: Running, wanted: config.Site) -> Update:
         whole = numbered(site, names)
         told = dict(zip(before.names, before.pipeline.ground.unplaced, strict=True))
         told |= {name: "not calibrated" for name in names if name not in {camera.name for camera in site.cameras}}
-        ground = build_ground(whole, [sizes.get(index) for index in range(len(names))], told)
-        associator = build_associator(whole, ground, statistics_of(site))
+        pictures = [sizes.get(index) for index in range(len(names))]
+        ground = build_ground(whole, pictures, told)
+        associator = build_associator(whole, ground, statistics_of(site), pictures=pictures)
         here = [number[camera.name] for camera in site.cameras]
         description = describe(site, [sizes[index] for index in here], [ground.planes[index] for index in here])
     except BaseException:

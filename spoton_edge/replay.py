@@ -110,7 +110,8 @@ class _Feed:
 
 def build(site: config.Site, recording: Recording, frame_rate: float) -> Replay:
     """The stages of a site's config, set up for a recording; no source is opened and no network is loaded."""
-    ground = build_ground(site, [_picture(camera, recording, index) for index, camera in enumerate(site.cameras)])
+    pictures = [_picture(camera, recording, index) for index, camera in enumerate(site.cameras)]
+    ground = build_ground(site, pictures)
     vectors = [camera.embedding for camera in recording.cameras if camera.embedding is not None]
     return Replay(
         cameras=[camera.name for camera in site.cameras],
@@ -118,7 +119,7 @@ def build(site: config.Site, recording: Recording, frame_rate: float) -> Replay:
         frame_rate=frame_rate,
         tracker=build_tracker(site, [frame_rate] * len(site.cameras)),
         ground=ground,
-        associator=build_associator(site, ground, _statistics(site, vectors)),
+        associator=build_associator(site, ground, _statistics(site, vectors), pictures=pictures),
     )
 
 

@@ -17,10 +17,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spoton_edge import config
-from spoton_edge.assembly import build_associator, build_ground, tracker_numbers
+from spoton_edge.assembly import build_associator, build_ground, build_links, tracker_numbers
 from spoton_edge.building import source_of
 from spoton_edge.client import Event, Message, Subscriber, Tracks
 from spoton_edge.errors import ExitCode, PublishError, SpotOnError
+from spoton_edge.handoff import in_polygon
 from spoton_edge.reloading import numbered, settle
 from spoton_edge.service import Service
 from tests.steady import SIZE, camera, homography, write_detector, write_site
@@ -413,10 +414,11 @@ def runs_as_written(site: Site) -> None:
         assert site.numbers == tracker_numbers(wanted)
     whole = numbered(wanted, running.names)
     sizes = {camera.index: camera.size for camera in capture._cameras}
-    ground = build_ground(whole, [sizes.get(number) for number in range(len(running.names))])
+    pictures = [sizes.get(number) for number in range(len(running.names))]
+    ground = build_ground(whole, pictures)
     assert np.array_equal(pipeline.ground.table, ground.table, equal_nan=True)
     assert pipeline.ground is pipeline.associator.site
-    fresh = build_associator(whole, ground, None)
+    fresh = build_associator(whole, ground, None, pictures=pictures)
     assert pipeline.associator.handoff.links == fresh.handoff.links
     assert pipeline.associator.handoff.max_speed_mps == wanted.identity.max_speed_mps
     assert pipeline.detect_every == wanted.detector.every
@@ -424,3 +426,19 @@ def runs_as_written(site: Site) -> None:
     assert pipeline.encoder is pipeline.publisher.encoder
     assert pipeline.encoder._cameras == tuple(running.names)
     assert service._health.stall_s == wanted.runtime.stall_s
+
+
+def test_a_handoff_by_a_quarter_of_an_uncalibrated_picture_counts_from_when_its_size_is_known(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    leads = {**camera("a"), "handoff": [{"zone": "lower_right", "to": "b", "enter": "upper_left"}]}
+    path = write_site(tmp_path / "site.yaml", write_detector(tmp_path), [leads, camera("b")])
+    loaded = config.load(path)
+    ground = build_ground(loaded, [None, None])
+    assert build_links(loaded, ground, [None, (64, 64)]) == []
+    assert "camera a: the handoff to b is left out" in caplog.text
+    (link,) = build_links(loaded, ground, [(64, 64), (64, 64)])
+    assert (link.camera, link.to) == (0, 1)
+    corners = np.array([[10.0, 10.0], [40.0, 10.0], [10.0, 40.0], [64.0, 64.0]])
+    assert in_polygon(link.zone, corners).tolist() == [False, False, False, True]
+    assert in_polygon(link.enter or (), corners).tolist() == [True, False, False, False]

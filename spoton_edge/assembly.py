@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from spoton_edge import config, models
 from spoton_edge.association import Associator
-from spoton_edge.calibration.judge import CameraVerdict, judge_site
+from spoton_edge.calibration.judge import judge_site
+from spoton_edge.calibration.verdict import CameraVerdict
 from spoton_edge.gallery import Appearance
 from spoton_edge.ground_plane import GroundPlane, Site
 from spoton_edge.handoff import Link

@@ -9,8 +9,8 @@ from itertools import combinations
 import numpy as np
 
 from spoton_edge.calibration.fit import DOWN
-from spoton_edge.calibration.judge import Grade
 from spoton_edge.calibration.observations import Sightings
+from spoton_edge.calibration.verdict import Grade
 from spoton_edge.ground_plane import GroundPlane
 from spoton_edge.types import F8, Bool
 

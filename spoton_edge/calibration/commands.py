@@ -19,7 +19,7 @@ from spoton_edge.calibration import files
 from spoton_edge.calibration.agreement import judge_pairs
 from spoton_edge.calibration.clocks import ClockOffset, clock_offsets
 from spoton_edge.calibration.edit import changed_text
-from spoton_edge.calibration.judge import CameraVerdict, judge_person_height, judge_site
+from spoton_edge.calibration.judge import judge_person_height, judge_site
 from spoton_edge.calibration.observations import (
     Boxes,
     Sightings,
@@ -45,6 +45,7 @@ from spoton_edge.calibration.report import (
     report,
 )
 from spoton_edge.calibration.verbs import part
+from spoton_edge.calibration.verdict import CameraVerdict
 from spoton_edge.errors import ExitCode, SpotOnError, UsageError
 from spoton_edge.ground_plane import FootModel, GroundPlane
 

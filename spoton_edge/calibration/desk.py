@@ -30,10 +30,11 @@ from spoton_edge.calibration.draft import (
 )
 from spoton_edge.calibration.edit import changed_text
 from spoton_edge.calibration.files import ChangedError, replace_unless_changed
-from spoton_edge.calibration.judge import CameraVerdict, crop_size, judge_camera, judge_handedness
+from spoton_edge.calibration.judge import crop_size, judge_camera, judge_handedness
 from spoton_edge.calibration.observations import mark_sightings
 from spoton_edge.calibration.report import plain
 from spoton_edge.calibration.stills import source_of
+from spoton_edge.calibration.verdict import CameraVerdict
 from spoton_edge.capture import snapshot
 from spoton_edge.errors import ConfigError, UsageError
 from spoton_edge.ground_plane import GroundPlane

@@ -15,9 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from spoton_edge import config
 from spoton_edge.calibration.agreement import footprint
 from spoton_edge.calibration.fit import place
-from spoton_edge.calibration.judge import CameraVerdict, camera_centre
 from spoton_edge.calibration.overlay import grid_lines, horizon, trusted, zone_on_floor
 from spoton_edge.calibration.report import figures, plain
+from spoton_edge.calibration.sight import camera_centre
+from spoton_edge.calibration.verdict import CameraVerdict
 from spoton_edge.config.kinds import MAX_POINTS, PointPair, Polygon, Size
 from spoton_edge.errors import UsageError
 from spoton_edge.ground_plane import GroundPlane

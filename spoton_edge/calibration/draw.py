@@ -15,8 +15,9 @@ from matplotlib.patches import Polygon
 
 from spoton_edge import config
 from spoton_edge.calibration.agreement import PairVerdict, footprint
-from spoton_edge.calibration.judge import CameraVerdict, camera_centre, grid_of
 from spoton_edge.calibration.overlay import grid_lines, horizon, trusted, zone_on_floor
+from spoton_edge.calibration.sight import camera_centre, grid_of
+from spoton_edge.calibration.verdict import CameraVerdict
 from spoton_edge.ground_plane import GroundPlane
 from spoton_edge.types import F8, U8
 

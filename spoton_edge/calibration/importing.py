@@ -20,8 +20,9 @@ from spoton_edge.calibration.annotations import (
 )
 from spoton_edge.calibration.commands import first_fault
 from spoton_edge.calibration.formats import Imported, read
-from spoton_edge.calibration.judge import CameraVerdict, judge_site
+from spoton_edge.calibration.judge import judge_site
 from spoton_edge.calibration.report import print_camera
+from spoton_edge.calibration.verdict import CameraVerdict
 from spoton_edge.errors import ExitCode, UsageError
 
 

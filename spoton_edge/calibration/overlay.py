@@ -12,7 +12,8 @@ import numpy as np
 
 from spoton_edge.calibration.agreement import sees
 from spoton_edge.calibration.fit import DOWN
-from spoton_edge.calibration.judge import CameraVerdict, grid_of, inside
+from spoton_edge.calibration.sight import grid_of, inside
+from spoton_edge.calibration.verdict import CameraVerdict
 from spoton_edge.ground_plane import GroundPlane
 from spoton_edge.types import F8
 

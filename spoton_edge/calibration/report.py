@@ -11,9 +11,9 @@ import numpy as np
 from spoton_edge.calibration.agreement import PairVerdict, rms, view_to_mean
 from spoton_edge.calibration.clocks import ClockOffset
 from spoton_edge.calibration.fit import Fit
-from spoton_edge.calibration.judge import CameraVerdict
 from spoton_edge.calibration.observations import Sightings
 from spoton_edge.calibration.refine import Refinement, explain
+from spoton_edge.calibration.verdict import CameraVerdict
 from spoton_edge.ground_plane import GroundPlane
 
 

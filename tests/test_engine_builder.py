@@ -99,6 +99,27 @@ def test_the_folder_is_for_its_owner_only_and_a_manifest_says_what_an_engine_is(
     assert record["input_dtype"] == "float16"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can take another user's place")
+def test_what_root_has_built_the_service_can_use_and_renew(tmp_path: Path) -> None:
+    service = 65534
+    for folder in (tmp_path, *list(tmp_path.parents)[:2]):
+        folder.chmod(0o755)
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    os.chown(folder, service, service)
+    stored(EngineCache(folder), some_key(), b"by root")
+    os.seteuid(service)
+    try:
+        cache = EngineCache(folder)
+        found = cache.find(some_key())
+        assert found is not None
+        assert found.read_bytes() == b"by root"
+        assert stored(cache, some_key(), b"by the service") == found
+        assert cache.find(some_key()) == found
+    finally:
+        os.seteuid(0)
+
+
 @pytest.mark.parametrize(
     ("harm", "state"),
     [

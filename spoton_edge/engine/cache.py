@@ -19,7 +19,7 @@ from typing import Any
 
 from spoton_edge.engine import Workload
 from spoton_edge.errors import EngineError
-from spoton_edge.pinned_files import disk_trouble, move_in, scratch_folder, sha256, sweep, write_whole
+from spoton_edge.pinned_files import disk_trouble, give_to_owner, move_in, scratch_folder, sha256, sweep, write_whole
 
 RECIPE = 1  # of the builder; another number makes every engine stale
 ENGINE, MANIFEST, JIT = ".engine", ".json", ".jit"
@@ -80,6 +80,7 @@ class EngineCache:
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.folder.chmod(0o700)
+            give_to_owner(self.folder)
         except OSError as error:
             raise EngineError(f"engines cannot be kept: {disk_trouble(error, self.folder)}") from error
 
@@ -109,6 +110,7 @@ class EngineCache:
         try:
             lock = os.open(self.folder / ".lock", os.O_CREAT | os.O_RDWR, 0o600)
             try:
+                give_to_owner(self.folder / ".lock")
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 sweep(self.folder)
                 with scratch_folder(self.folder) as scratch:

@@ -93,6 +93,31 @@ def test_a_credential_reaches_the_service_and_nobody_else(service: Installed) ->
     assert "sesame" not in service.said()
 
 
+def test_the_doctor_sees_what_the_service_would_see(service: Installed) -> None:
+    machine, model = service.machine, service.cache / "models" / "yolox-nano.onnx"
+    machine.run("spoton-edge", "credential", "set", "c09", say="admin:sesame\n")
+    service.site(cameras=[{"name": "a", "source": "rtsp://{cred:c09}@127.0.0.1:9/x"}])
+    mode = model.stat().st_mode
+    model.chmod(0o600)  # root's, and so no trouble for root
+    try:
+        plain = machine.run("spoton-edge", "doctor", ok=False).stdout
+        found = machine.run("spoton-edge", "doctor", "--service", "--report", "/run/report", ok=False)
+    finally:
+        model.chmod(mode)
+    lines = {name: line for line in plain.splitlines() for name in ["detector.model"] if f" {name}: " in line}
+    assert lines["detector.model"].startswith("good")
+    assert "not checked the service: " in plain
+    said = dict(line[12:].split(": ", 1) for line in found.stdout.splitlines() if line[11:12] == " ")
+    assert found.returncode == 1
+    assert "may not be read by this user" in said["detector.model"]
+    assert said["camera a"].startswith("offline")  # with its login, which only the service and root have
+    assert said["state"].startswith("/var/lib/spoton-edge, ")
+    assert "the service" not in said
+    report = machine.path("/run/report").read_text()
+    assert "may not be read by this user" in report
+    assert "sesame" not in report
+
+
 @pytest.mark.parametrize(
     ("site", "code", "reason"),
     [

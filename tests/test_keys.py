@@ -171,3 +171,21 @@ def test_a_raw_socket_that_speaks_no_zmtp_hears_nothing(published: Publisher, tm
         assert isinstance(bob.receive(10), Tracks)
         assert plain.poll(100) == 0
     context.destroy(linger=0)
+
+
+def test_endpoints_that_come_while_it_runs_are_guarded_as_those_before(published: Publisher, tmp_path: Path) -> None:
+    more = f"ipc://{tmp_path}/more"
+    first = published.endpoints
+    published.rebind([ANY, "tcp://127.0.0.1:*", more, f"ipc://{tmp_path}/messages"], ANY)
+    assert set(first) < set(published.endpoints)
+    (other,) = [endpoint for endpoint in published.endpoints if endpoint.startswith("tcp") and endpoint not in first]
+    with (
+        Subscriber(other, snapshot=published.snapshot_endpoint, key=tmp_path / "alice.key") as alice,
+        Subscriber(other, snapshot="ipc://nowhere") as stranger,
+        Subscriber(more, snapshot="ipc://nowhere") as local,
+    ):
+        until(published, subscriptions=2)
+        published.publish(tracks())
+        assert isinstance(alice.receive(10), Tracks)
+        assert isinstance(local.receive(10), Tracks)
+        assert stranger.receive(0.5) is None

@@ -169,6 +169,10 @@ def test_a_wrong_point_is_named_and_dragged_right_and_keys_do_what_clicks_do(
         expect(page.locator('#floor .point[data-handle="2"]')).to_be_focused()
         page.keyboard.press("Delete")
         expect(page.locator("#points tr")).to_have_count(7)
+        page.keyboard.press("?")
+        expect(page.locator("#help")).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(page.locator("#help")).to_be_hidden()
         page.locator('#points tr:nth-child(2) input[name="y"]').fill("1,5")
         expect_grade(page, "door", "good")
 
@@ -201,6 +205,10 @@ def test_regions_and_handoff_zones_are_drawn_corner_by_corner(
             click(page, "picture", *corner)
         click(page, "picture", *region[0])  # closes it
         expect(page.locator("#region-clear")).to_be_visible()
+        drag(page, "picture", region[1], (1240, 720))  # over another side: no polygon
+        expect(page.locator("#notice")).to_contain_text("crosses the side")
+        page.keyboard.press("Control+z")
+        expect(page.locator("#notice")).to_be_hidden()
         page.get_by_role("button", name="Handoffs").click()
         for corner in zone:
             click(page, "picture", *corner)

@@ -3,15 +3,20 @@
 import { themeButton } from "/common/theme.js";
 import * as api from "./api.js";
 import { Floor } from "./floor.js";
+import { keyboard } from "./keys.js";
 import { drawCameras, drawHandoffs, drawPairs, drawPoints, drawVerdict, el } from "./lists.js";
 import { Picture } from "./picture.js";
-import { isWhole, round, Store } from "./store.js";
+import { saving } from "./saving.js";
+import { isWhole, Store } from "./store.js";
+import { zones } from "./zones.js";
 
 const $ = (id) => document.getElementById(id);
 const store = new Store();
 const pictures = new Map(); // camera -> {picture, text}
 const FEWEST = 4;
 const ADVISED = 6;
+const tools = zones(store, refresh);
+const save = saving(store, { notify, load, refresh });
 let site = null;
 let picture = null;
 let floor = null;
@@ -21,6 +26,7 @@ let live = false;
 
 let asking = false;
 let outdated = false;
+let faulty = false; // what is said above the page is of the last question
 
 async function judge() {
   outdated = true;
@@ -31,89 +37,16 @@ async function judge() {
       outdated = false;
       const answer = await api.judge(store.draft());
       store.take(answer);
+      if (faulty) notify("");
+      faulty = false;
     }
   } catch (error) {
     notify(error.message, "bad");
+    faulty = true;
   } finally {
     asking = false;
   }
 }
-
-// --- regions and handoff zones ---
-
-const tools = {
-  mode: "points",
-  polygon: [],
-
-  corners() {
-    const { camera } = store;
-    const drawing = this.polygon.map((corner, index) => [`new ${index + 1}`, corner]);
-    const known = this.mode === "region"
-      ? camera.region.map((corner, index) => [`region ${index + 1}`, corner])
-      : camera.handoff.flatMap((link, zone) =>
-          Array.isArray(link.zone) ? link.zone.map((corner, index) => [`zone ${zone + 1}.${index + 1}`, corner]) : []);
-    return [...known, ...drawing];
-  },
-
-  addCorner(corner) {
-    if (this.mode === "handoff" && store.cameras.length < 2) return;
-    this.polygon.push(corner);
-    refresh();
-  },
-
-  /** A corner that was clicked: the first of a polygon closes it. */
-  hitCorner(handle) {
-    if (handle === "new 1") this.close();
-  },
-
-  close() {
-    if (this.polygon.length < 3) return;
-    const corners = this.polygon;
-    this.polygon = [];
-    if (this.mode === "region") {
-      store.change("region", null, (camera) => (camera.region = corners));
-    } else {
-      const to = store.cameras.find((camera) => camera !== store.camera).name;
-      store.change("handoff", null, (camera) => camera.handoff.push({ zone: corners, to, enter: null, travel_s: [0.5, 20] }));
-    }
-  },
-
-  giveUp() {
-    this.polygon = [];
-    refresh();
-  },
-
-  where(handle) {
-    const [kind, number] = handle.split(" ");
-    if (kind === "new") return { part: null, list: () => this.polygon, index: number - 1 };
-    if (kind === "region") return { part: "region", list: (camera) => camera.region, index: number - 1 };
-    const [zone, corner] = number.split(".");
-    return { part: "handoff", list: (camera) => camera.handoff[zone - 1].zone, index: corner - 1 };
-  },
-
-  moveCorner(handle, corner, kind) {
-    const { part, list, index } = this.where(handle);
-    if (part) {
-      store.change(part, kind, (camera) => (list(camera)[index] = corner));
-    } else {
-      this.polygon[index] = corner;
-      refresh();
-    }
-  },
-
-  corner(handle) {
-    const { list, index } = this.where(handle);
-    return list(store.camera)[index];
-  },
-
-  removeCorner(handle) {
-    const { part, list, index } = this.where(handle);
-    if (part && list(store.camera).length < 4) return; // the last three make the shape
-    if (part) store.change(part, null, (camera) => list(camera).splice(index, 1));
-    else this.polygon.splice(index, 1);
-    refresh();
-  },
-};
 
 function setMode(mode) {
   tools.mode = mode;
@@ -253,67 +186,6 @@ function link() {
   floor.onHover = (at) => point(floor, at);
 }
 
-// --- saving ---
-
-function ask(title, content, buttons) {
-  const dialog = $("dialog");
-  $("dialog-title").textContent = title;
-  $("dialog-text").replaceChildren(...content);
-  return new Promise((resolve) => {
-    $("dialog-buttons").replaceChildren(
-      ...buttons.map(([text, value, primary]) => {
-        const button = el("button", { textContent: text, className: primary ? "primary" : "" });
-        button.addEventListener("click", () => dialog.close(value));
-        return button;
-      }),
-    );
-    dialog.returnValue = "";
-    dialog.addEventListener("close", () => resolve(dialog.returnValue), { once: true });
-    dialog.showModal();
-  });
-}
-
-async function save(confirmed = false) {
-  if (!store.dirty) return;
-  $("save").disabled = true;
-  try {
-    const answer = await api.save(store.draft(), confirmed);
-    store.take(answer);
-    if (answer.saved) await saved(answer);
-    else await confirmRefused(answer);
-  } catch (error) {
-    if (error.status === 409) await changedOnDisk(error.message);
-    else notify(`Not saved: ${error.message}`, "bad");
-  } finally {
-    refresh();
-  }
-}
-
-async function saved(answer) {
-  const unfinished = store.cameras.filter((camera) => answer.unfinished.includes(camera.name) || camera.points.some((point) => !isWhole(point)));
-  const note = answer.unfinished.length ? ` ${answer.unfinished.join(", ")}: too few points, its ground is as it was.` : "";
-  await load(unfinished.map((camera) => ({ ...camera, changed: { points: true, region: false, handoff: false } })));
-  notify(`Saved; what was there is in ${answer.backup}.${note} Have the running daemon take it up:`, "", answer.reload);
-}
-
-async function confirmRefused(answer) {
-  const lines = answer.cameras
-    .filter((camera) => answer.refused.includes(camera.name))
-    .map((camera) => el("li", {}, el("strong", { textContent: `${camera.name}: ` }), camera.reasons[0]));
-  const text = el("p", { textContent: "The daemon would run these cameras without places:" });
-  const choice = await ask("Not good yet", [text, el("ul", {}, ...lines)], [["Save all the same", "save"], ["Go on calibrating", "", true]]);
-  if (choice === "save") await save(true);
-}
-
-async function changedOnDisk(message) {
-  const choice = await ask("The file is another now", [el("p", { textContent: message })], [
-    ["Load it, give up my changes", "drop"],
-    ["Load it, keep my changes", "keep", true],
-    ["Go back", ""],
-  ]);
-  if (choice) await load(choice === "keep" ? store.cameras : []);
-}
-
 async function load(keep = []) {
   try {
     site = await api.site();
@@ -326,72 +198,6 @@ async function load(keep = []) {
   $("file").textContent = site.file;
   document.title = `${site.site}: calibrator`;
   store.load(site, keep);
-}
-
-// --- keys ---
-
-const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-
-function nudge(event) {
-  const handle = document.activeElement?.dataset?.handle;
-  const step = ARROWS[event.key];
-  if (!step || handle === undefined) return false;
-  const fine = event.shiftKey ? 0.1 : 1;
-  if (floor.svg.contains(document.activeElement)) {
-    const point = store.camera.points[handle];
-    const up = site.floor.y_down ? 1 : -1;
-    const [x, y] = [point.x + 0.1 * fine * step[0], point.y + up * 0.1 * fine * step[1]];
-    store.movePoint(Number(handle), { x: round(x, 3), y: round(y, 3) }, `nudge floor ${handle}`);
-  } else if (tools.mode === "points") {
-    const point = store.camera.points[handle];
-    const [u, v] = picture.kept([point.u + fine * step[0], point.v + fine * step[1]]);
-    store.movePoint(Number(handle), { u, v }, `nudge ${handle}`);
-    picture.magnify([u, v]);
-  } else {
-    const [u, v] = tools.corner(handle);
-    tools.moveCorner(handle, picture.kept([u + fine * step[0], v + fine * step[1]]), `nudge ${handle}`);
-  }
-  return true;
-}
-
-function remove() {
-  const handle = document.activeElement?.dataset?.handle;
-  if (tools.mode !== "points" && handle !== undefined && picture.svg.contains(document.activeElement)) tools.removeCorner(handle);
-  else if (store.chosen !== null && tools.mode === "points") store.removePoint(store.chosen);
-  else return false;
-  return true;
-}
-
-const KEYS = {
-  p: () => setMode("points"),
-  r: () => setMode("region"),
-  h: () => setMode("handoff"),
-  f: () => (picture.fit(), floor.fit()),
-  "+": () => picture.zoom(1.25),
-  "-": () => picture.zoom(0.8),
-  "?": () => $("help").showModal(),
-  Enter: () => tools.close(),
-  Escape: () => (tools.polygon.length ? tools.giveUp() : store.choose(null)),
-};
-
-function onKey(event) {
-  if (document.querySelector("dialog[open]")) return;
-  const typing = event.target.matches("input, select");
-  if (event.ctrlKey || event.metaKey) {
-    const key = event.key.toLowerCase();
-    if (key === "s") save();
-    else if (key === "z" && !typing) event.shiftKey ? store.redo() : store.undo();
-    else if (key === "y" && !typing) store.redo();
-    else return;
-    event.preventDefault();
-    return;
-  }
-  if (typing || event.altKey) return;
-  if (nudge(event)) event.preventDefault();
-  else if (event.key === "Delete" || event.key === "Backspace") remove() && event.preventDefault();
-  else if (/^[1-9]$/.test(event.key)) store.chooseCamera(Number(event.key) - 1);
-  else if (event.key === "Enter" && event.target.matches("button")) return;
-  else KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key]?.();
 }
 
 // --- start ---
@@ -432,7 +238,7 @@ async function start() {
     $("live").setAttribute("aria-pressed", String(live));
     if (live) watchLive();
   });
-  addEventListener("keydown", onKey);
+  addEventListener("keydown", keyboard({ store, picture, floor, tools, setMode, save }));
   addEventListener("beforeunload", (event) => {
     if (store.dirty) event.preventDefault();
   });

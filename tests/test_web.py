@@ -168,6 +168,8 @@ def test_a_page_of_another_origin_gets_nothing_even_with_the_cookie(guarded: Ser
 
 def test_behind_a_proxy_the_given_name_is_answered_to_those_with_the_token(proxied: Served) -> None:
     assert proxied.token
+    assert proxied.process.stdout is not None
+    assert proxied.process.stdout.readline() == f"behind the proxy: https://map.example.org/?token={proxied.token}\n"
     forwarded = {"host": "map.example.org", "x_forwarded_for": "198.51.100.7", "x_forwarded_proto": "https"}
     assert proxied.ask("/hello", **forwarded).status == 401
     welcome = proxied.ask(f"/?token={proxied.token}", **forwarded)

@@ -69,7 +69,7 @@ def serve(
     app = application(routes, Access(token, names))
     with address.listen() as listening:
         where = url(listening, token)
-        lines = [f"{what}: {where}"]
+        lines = [f"{what}: {where}", *(f"behind the proxy: https://{name}/?token={token}" for name in hosts)]
         if not has_screen() and address.loopback:
             lines.append(f"from another machine: {tunnel(listening)}  and open that address there")
         sys.stdout.write("\n".join(lines) + "\n")

@@ -8,6 +8,7 @@ when the canvas is painted; the browser shows it with its next frame, at most 17
 
 from __future__ import annotations
 
+import shutil
 import time
 from typing import Any
 
@@ -40,6 +41,9 @@ def busy(page: Page, seconds: float) -> tuple[float, float]:
 
 def main() -> None:
     """Print the figures."""
+    if shutil.which("chromium") is None:
+        print("live_map: skipped, no chromium")
+        return
     with chromium() as browser:
         for count in (20, 200):
             with Feed(count=count) as feed:

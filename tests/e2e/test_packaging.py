@@ -91,9 +91,17 @@ def test_the_base_checks_sites_and_names_the_extra_that_a_verb_lacks(bare: Path,
     assert "pip install 'spoton-edge[cpu]'" in result.stderr
 
 
+def test_the_map_names_the_extra_that_it_lacks(bare: Path) -> None:
+    program = bare.parent / "spoton-edge"
+    result = subprocess.run([program, "view"], capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 4
+    assert result.stderr.startswith("error: ")
+    assert "pip install 'spoton-edge[view]'" in result.stderr
+
+
 def test_the_client_imports_nothing_but_pyzmq(bare: Path, tmp_path: Path) -> None:
     program = (
-        "import sys, spoton_edge.client\n"
+        "import sys, spoton_edge.client, spoton_edge.client_pictures\n"
         "heavy = {'numpy', 'pydantic', 'yaml', 'lap'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )

@@ -8,7 +8,7 @@ import { Labels } from "./labels.js";
 import { LOST, PREDICTED, VISIBLE } from "./model.js";
 
 export const TRAIL_MS = 12_000;
-const CROWD = 60; // people; with more, trails are half as long
+const CROWD = 60; // people; with more, trails are half as long, and ellipses few
 const FADES = [0.08, 0.16, 0.28, 0.42, 0.6]; // of a trail, from its oldest part
 const GAP_MS = 1500; // a trail is interrupted where nothing was known for longer
 const DOT = 6;
@@ -168,10 +168,12 @@ export class Floor {
     const own = person.id === scene.followed;
     const shade = personColour(person.id);
     const full = context.globalAlpha;
-    context.globalAlpha = full * (scene.followed !== null && !own ? 0.45 : 1) * (person.state === LOST ? faded(person, scene) : 1);
+    context.globalAlpha = full * (scene.followed !== null && !own ? 0.6 : 1) * (person.state === LOST ? faded(person, scene) : 1);
     context.strokeStyle = shade;
     context.fillStyle = shade;
-    if (person.cov && person.state !== LOST) this.#paintUncertainty(person.cov, u, v);
+    // In a crowd ellipses hide each other and take half of the time: there, only where the uncertainty is news.
+    const uncertain = own || person.state === PREDICTED || scene.people.length <= CROWD;
+    if (person.cov && person.state !== LOST && uncertain) this.#paintUncertainty(person.cov, u, v);
     const speed = Math.hypot(person.vx, person.vy);
     if (speed > 0.2 && person.state !== LOST) this.#paintHeading(person, speed, u, v);
     context.beginPath();

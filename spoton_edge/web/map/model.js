@@ -11,13 +11,16 @@ export const STATES = ["visible", "predicted", "lost"];
 const STATE_OF = { visible: VISIBLE, coasting: PREDICTED, lost: LOST };
 const EVENTS = 300;
 const PEOPLE = 2000;
+const CAMERAS = 64;
+const ZONES = 32; // of a camera
+const CORNERS = 400; // of a polygon
 const BOXES_KEPT = 48; // sets of boxes of a camera, to find those of a picture
 
 export const number = (value) => (typeof value === "number" && Number.isFinite(value) ? value : null);
 export const text = (value) => (typeof value === "string" ? value.slice(0, 80) : null);
 const list = (value) => (Array.isArray(value) ? value : []);
 const numbers = (value, size) => (list(value).length === size && value.every((n) => number(n) !== null) ? value : null);
-const polygon = (value) => list(value).filter((point) => numbers(point, 2));
+const polygon = (value) => list(value).slice(0, CORNERS).filter((point) => numbers(point, 2));
 
 export class Model {
   constructor() {
@@ -154,18 +157,19 @@ function personOf(raw) {
 function siteOf(message) {
   const map = message.map ?? {};
   const cameras = list(message.cameras)
+    .slice(0, CAMERAS)
     .filter((camera) => text(camera?.name) !== null)
     .map((camera) => {
       const rows = list(camera.homography);
       const homography = rows.length === 3 && rows.every((row) => numbers(row, 3)) ? rows : null;
-      const zones = Object.entries(camera.zones ?? {}).map(([name, corners]) => [text(name), polygon(corners)]);
+      const zones = Object.entries(camera.zones ?? {}).slice(0, ZONES);
       return {
         name: text(camera.name),
         size: numbers(camera.image_size, 2),
         homography,
         toPicture: homography && inverse(homography),
         footprint: polygon(camera.footprint),
-        zones: Object.fromEntries(zones),
+        zones: Object.fromEntries(zones.map(([name, corners]) => [text(name), polygon(corners)])),
       };
     });
   const sha256 = text(map.sha256);

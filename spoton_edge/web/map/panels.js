@@ -5,6 +5,7 @@ import { clock, element, fixed, keyed, say } from "./dom.js";
 import { LOST, STATES } from "./model.js";
 
 const LOG_LINES = 80;
+const ASK_MS = 5000; // how often the daemon is asked why a followed person has the id
 
 /** Everybody, a line each. onPerson(id) is called back. */
 export function showPeople(list, empty, people, followed, onPerson) {
@@ -127,7 +128,7 @@ export class PersonCard {
   }
 
   async #explain(id, events) {
-    const key = `${id} ${events}`;
+    const key = `${id} ${events} ${Math.floor(performance.now() / ASK_MS)}`;
     if (this.asked === key) return;
     this.asked = key;
     let lines;

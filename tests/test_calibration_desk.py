@@ -1,6 +1,8 @@
 """What the calibrator's server answers: to its page, to drafts that are none, and to whoever has no token."""
 
+import errno
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -133,6 +135,18 @@ def test_a_file_that_is_another_now_is_not_written(desk, tmp_path):
     with pytest.raises(ChangedError):
         desk.save(old, confirmed=True)
     assert not (tmp_path / "site.yaml.bak").exists()
+
+
+def test_a_file_that_is_gone_or_a_folder_that_takes_none_is_told_in_one_line(desk, tmp_path, monkeypatch):
+    mine = draft(desk, door=of("door"))
+    with monkeypatch.context() as full:
+        full.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left on device")))
+        with pytest.raises(UsageError, match=r"site\.yaml: cannot be written \(No space left on device\)"):
+            desk.save(mine, confirmed=True)
+    assert not [entry.name for entry in tmp_path.iterdir() if entry.name.startswith(".")]
+    (tmp_path / "site.yaml").unlink()
+    with pytest.raises(UsageError, match="cannot be read"):
+        desk.save(mine, confirmed=True)
 
 
 def test_a_camera_of_another_shape_than_its_calibration_is_refused_once_its_picture_is_seen(desk):

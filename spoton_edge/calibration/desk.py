@@ -6,7 +6,6 @@ Opens each camera's source by itself, so that it needs no running daemon, and ch
 from __future__ import annotations
 
 import hashlib
-import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from itertools import combinations, count
@@ -29,7 +28,7 @@ from spoton_edge.calibration.draft import (
     unfinished,
 )
 from spoton_edge.calibration.edit import changed_text
-from spoton_edge.calibration.files import ChangedError, replace_unless_changed
+from spoton_edge.calibration.files import ChangedError, beside, replace_unless_changed
 from spoton_edge.calibration.judge import crop_size, judge_camera, judge_handedness
 from spoton_edge.calibration.observations import mark_sightings
 from spoton_edge.calibration.report import plain
@@ -61,7 +60,7 @@ class Desk:
 
     def open(self) -> dict[str, Any]:
         """The site as the file has it now. Raises `ConfigError`."""
-        content = self._path.read_bytes()
+        content = self._content()
         site = config.load(self._path)
         with self._lock:
             self._site = site
@@ -134,7 +133,7 @@ class Desk:
         With refused cameras only if that is confirmed: otherwise the answer names them, and nothing is written. Raises
         `ChangedError`, `ConfigError` with what would be wrong, `UsageError` where the file cannot be written.
         """
-        read = self._path.read_bytes()
+        read = self._content()
         if _digest(read) != draft.read:
             raise ChangedError(f"{self._path} was changed by somebody else since it was read: nothing is written")
         changes = {name: keys_of(self._camera(name), changed) for name, changed in draft.cameras.items()}
@@ -151,15 +150,19 @@ class Desk:
         which = f"--site {self._site.site}" if control == "auto" else f"--control {control}"
         return answer | {"saved": True, "backup": str(backup), "reload": f"spoton-edge reload {which}"}
 
+    def _content(self) -> bytes:
+        try:
+            return self._path.read_bytes()
+        except OSError as error:
+            raise UsageError(f"{self._path}: cannot be read ({error.strerror}); was it moved?") from None
+
     def _try(self, text: str) -> None:
         """Reads the text as the site file that it would be, from the same folder. Raises `ConfigError`."""
-        with tempfile.NamedTemporaryFile("w", dir=self._path.parent, prefix=".calibrate.", suffix=".yaml") as file:
-            file.write(text)
-            file.flush()
+        with beside(self._path, text.encode()) as candidate:
             try:
-                config.load(file.name)
+                config.load(candidate)
             except ConfigError as error:
-                raise ConfigError([line.replace(file.name, str(self._path)) for line in error.problems]) from None
+                raise ConfigError([line.replace(str(candidate), str(self._path)) for line in error.problems]) from None
 
     def _camera(self, name: str) -> config.Camera:
         for camera in self._site.cameras:

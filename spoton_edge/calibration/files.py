@@ -51,33 +51,35 @@ def replace_unless_changed(path: Path, text: str, read: bytes) -> Path:
     """
     path = path.resolve()  # not the link to it
     backup = path.with_name(path.name + ".bak")
-    try:
-        with _beside(path, text.encode()) as new, _beside(path, read) as old:
-            if path.read_bytes() != read:
-                raise ChangedError(f"{path} was changed by somebody else since it was read: nothing is written")
-            old.replace(backup)
-            new.replace(path)
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be written ({error.strerror or error}); see to its permissions") from None
+    with beside(path, text.encode()) as new, beside(path, read) as old:
+        if path.read_bytes() != read:
+            raise ChangedError(f"{path} was changed by somebody else since it was read: nothing is written")
+        old.replace(backup)
+        new.replace(path)
     return backup
 
 
 @contextmanager
-def _beside(path: Path, content: bytes) -> Iterator[Path]:
-    """A file beside another, with its permissions and owner; gone at the end unless it was moved."""
-    with tempfile.NamedTemporaryFile("wb", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    made = Path(file.name)
+def beside(path: Path, content: bytes) -> Iterator[Path]:
+    """A file beside another, with its permissions and owner; gone at the end unless it was moved. Raises `UsageError`
+    where there can be none."""
+    made: Path | None = None
     try:
+        with tempfile.NamedTemporaryFile("wb", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            made = Path(file.name)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
         kept = path.stat()
         made.chmod(kept.st_mode & 0o7777)
         if os.geteuid() == 0:
             os.chown(made, kept.st_uid, kept.st_gid)
         yield made
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written ({error.strerror or error}); see to its permissions") from None
     finally:
-        made.unlink(missing_ok=True)
+        if made is not None:
+            made.unlink(missing_ok=True)
 
 
 def remarks_text(lines: Sequence[str]) -> str:

@@ -6,6 +6,9 @@ for a while, then stop or turn, so that the speed of somebody unseen does not st
 """
 
 from libc.math cimport exp, sqrt
+from libc.stdlib cimport qsort
+
+import numpy as np
 
 from ground_kalman cimport ground_absorb, ground_innovate, ground_innovation
 
@@ -55,6 +58,37 @@ def predict(
                 cov[i, a + 2, a + 2] += qvv
 
 
+cdef struct Sight:
+    int track
+    int row
+    double spread
+    double x, y
+
+
+cdef int surest_first(const void *a, const void *b) noexcept nogil:
+    """By track, then by how sure, then by place: an order that does not depend on the order of cameras."""
+    cdef const Sight *one = <const Sight *>a
+    cdef const Sight *other = <const Sight *>b
+    if one.track != other.track:
+        return one.track - other.track
+    if one.spread != other.spread:
+        return -1 if one.spread < other.spread else 1
+    if one.x != other.x:
+        return -1 if one.x < other.x else 1
+    if one.y != other.y:
+        return -1 if one.y < other.y else 1
+    return one.row - other.row
+
+
+cdef bint agree(const double *xy, const double *r, const double *other_xy, const double *other_r, double ago_s,
+                const double *state, double limit) noexcept nogil:
+    """Whether two views of a track, seen `ago_s` apart, could be of one place."""
+    cdef double ex = xy[0] - other_xy[0] + ago_s * state[2]
+    cdef double ey = xy[1] - other_xy[1] + ago_s * state[3]
+    cdef double sxx = r[0] + other_r[0], sxy = r[1] + other_r[1], syy = r[2] + other_r[2]
+    return syy * ex * ex - 2 * sxy * ex * ey + sxx * ey * ey <= limit * (sxx * syy - sxy * sxy)
+
+
 def update(
     double[:, ::1] state not None,
     double[:, :, ::1] cov not None,
@@ -66,40 +100,49 @@ def update(
     double max_speed_mps,
     unsigned char[::1] taken not None,
 ):
-    """Feed foot points (n, 2) to the tracks (n,) they belong to; rows of one track must lie together, the surest first.
+    """Feed foot points (n, 2) to the tracks (n,) they belong to, -1: none; of each track the surest first.
 
-    taken (n,) is 0 where a view lies beyond `limit` of the track, or of a view taken before: it is left out, not
-    averaged in.
+    taken (n,) is 0 where there is no track, and where a view lies beyond `limit` of the track, or of a view taken
+    before: it is left out, not averaged in.
     """
-    cdef Py_ssize_t i, j, q
-    cdef double ex, ey, sxx, sxy, syy, det
+    cdef Py_ssize_t i, k, q, count = 0, rows = track.shape[0]
     cdef double speed
+    cdef int j
     cdef ground_innovation n
-    if track.shape[0] != xy.shape[0] or r.shape[0] != xy.shape[0] or lag_s.shape[0] != xy.shape[0]:
-        raise ValueError("track, xy, r and lag_s must have the same number of rows")
-    if taken.shape[0] != xy.shape[0] or xy.shape[1] != 2 or r.shape[1] != 3:
-        raise ValueError("wrong shapes")
+    if xy.shape[0] != rows or r.shape[0] != rows or lag_s.shape[0] != rows or taken.shape[0] != rows:
+        raise ValueError("track, xy, r, lag_s and taken must have the same number of rows")
+    if xy.shape[1] != 2 or r.shape[1] != 3:
+        raise ValueError("wrong number of columns")
     if state.shape[1] != 4 or cov.shape[1] != 4 or cov.shape[2] != 4 or cov.shape[0] != state.shape[0]:
         raise ValueError("a track has 4 numbers and a 4 x 4 covariance")
-    for i in range(track.shape[0]):
-        if not 0 <= track[i] < state.shape[0]:
+    for i in range(rows):
+        if track[i] >= state.shape[0]:
             raise ValueError(f"no track {track[i]}")
+    if rows == 0:
+        return
+    cdef double[::1] scratch = np.empty(rows * sizeof(Sight) // sizeof(double))
+    cdef Sight *sights = <Sight *>&scratch[0]
     with nogil:
-        for i in range(track.shape[0]):
-            j = track[i]
+        for i in range(rows):
+            taken[i] = False
+            if track[i] >= 0:
+                sights[count].track, sights[count].row, sights[count].spread = track[i], <int>i, r[i, 0] + r[i, 2]
+                sights[count].x, sights[count].y = xy[i, 0], xy[i, 1]
+                count += 1
+        qsort(sights, count, sizeof(Sight), surest_first)
+        for k in range(count):
+            i = sights[k].row
+            j = sights[k].track
             n = ground_innovate(&state[j, 0], &cov[j, 0, 0], &xy[i, 0], &r[i, 0], lag_s[i])
             taken[i] = n.d2 <= limit
-            for q in range(i - 1, -1, -1):
-                if track[q] != j or not taken[i]:
-                    break
-                if taken[q]:
-                    ex = xy[i, 0] - xy[q, 0] + (lag_s[i] - lag_s[q]) * state[j, 2]
-                    ey = xy[i, 1] - xy[q, 1] + (lag_s[i] - lag_s[q]) * state[j, 3]
-                    sxx = r[i, 0] + r[q, 0]
-                    sxy = r[i, 1] + r[q, 1]
-                    syy = r[i, 2] + r[q, 2]
-                    det = sxx * syy - sxy * sxy
-                    taken[i] = syy * ex * ex - 2 * sxy * ex * ey + sxx * ey * ey <= limit * det
+            q = k - 1
+            while taken[i] and q >= 0 and sights[q].track == j:
+                if taken[sights[q].row]:
+                    taken[i] = agree(
+                        &xy[i, 0], &r[i, 0], &xy[sights[q].row, 0], &r[sights[q].row, 0],
+                        lag_s[i] - lag_s[sights[q].row], &state[j, 0], limit,
+                    )
+                q -= 1
             if not taken[i]:
                 continue
             ground_absorb(&state[j, 0], &cov[j, 0, 0], n, &r[i, 0])

@@ -442,6 +442,46 @@ def watched(
                     break
 
 
+def learn_bias(
+    double[:, ::1] bias not None,
+    const double[:, ::1] table not None,
+    const short[::1] camera not None,
+    const int[::1] track not None,
+    const double[:, ::1] xy not None,
+    const double[:, ::1] state not None,
+    double rate,
+    double most_m,
+):
+    """Move each camera's bias (C, 2) m by `rate` of how far its foot points xy (T, 2) lie from their tracks, at most
+
+    `most_m`; track (T,) is the row in state (M, 4), -1: none. Over the cameras that have a plane biases add up to 0.
+    """
+    cdef Py_ssize_t i, c, a, rows = camera.shape[0], placed = 0
+    cdef double mean[2]
+    if track.shape[0] != rows or xy.shape[0] != rows or xy.shape[1] != 2 or state.shape[1] != 4:
+        raise ValueError("camera, track and xy (T, 2) must have the same number of rows, state (M, 4)")
+    if bias.shape[0] != table.shape[0] or bias.shape[1] != 2 or table.shape[1] != _COLUMNS:
+        raise ValueError("bias must be (C, 2) and table (C, COLUMNS)")
+    for i in range(rows):
+        if not 0 <= camera[i] < bias.shape[0] or track[i] >= state.shape[0]:
+            raise ValueError(f"no camera {camera[i]}, or no track {track[i]}")
+    with nogil:
+        for i in range(rows):
+            if track[i] >= 0:
+                for a in range(2):
+                    bias[camera[i], a] += rate * max(-most_m, min(most_m, xy[i, a] - state[track[i], a]))
+        mean[0] = mean[1] = 0.0
+        for c in range(bias.shape[0]):
+            if table[c, _HAS_PLANE] > 0:
+                placed += 1
+                mean[0] += bias[c, 0]
+                mean[1] += bias[c, 1]
+        for c in range(bias.shape[0]):
+            if table[c, _HAS_PLANE] > 0:
+                bias[c, 0] -= mean[0] / placed
+                bias[c, 1] -= mean[1] / placed
+
+
 def crowding(const short[::1] camera not None, const float[:, ::1] xyxy not None, float[::1] share not None):
     """The largest share of each box (T,) that another box of its camera covers; rows of one camera must lie together."""
     cdef Py_ssize_t i, j, rows = camera.shape[0]

@@ -85,6 +85,45 @@ def open_pairs(
     return start_, column_[:edges].copy(), d2_[:edges].copy()
 
 
+def nearest(
+    const double[:, ::1] xy not None,
+    const double[:, ::1] r not None,
+    const short[::1] camera not None,
+    const int[::1] track not None,
+    const double[:, ::1] state not None,
+    const double[:, :, ::1] cov not None,
+    Py_ssize_t row,
+    Py_ssize_t first,
+    double limit,
+):
+    """The track from `first` on that the foot point `row` of (T, 2) could be and fits best, -1: none.
+
+    Not one that a row before it shows in its own camera; track (T,) is whom the rows show.
+    """
+    cdef Py_ssize_t j, t, best = -1, rows = xy.shape[0]
+    cdef double least = INFINITY
+    cdef bint taken
+    cdef ground_innovation n
+    if xy.shape[1] != 2 or r.shape[1] != 3 or state.shape[1] != 4 or cov.shape[1] != 4 or cov.shape[2] != 4:
+        raise ValueError("wrong number of columns")
+    if r.shape[0] != rows or camera.shape[0] != rows or track.shape[0] != rows or cov.shape[0] != state.shape[0]:
+        raise ValueError("xy, r, camera and track must have the same number of rows, and so must state and cov")
+    if not 0 <= row < rows or first < 0:
+        raise ValueError("row and first count from 0")
+    with nogil:
+        for j in range(first, state.shape[0]):
+            n = ground_innovate(&state[j, 0], &cov[j, 0, 0], &xy[row, 0], &r[row, 0], 0.0)
+            if not n.d2 <= limit or n.d2 >= least:
+                continue
+            taken = False
+            for t in range(row):
+                if track[t] == j and camera[t] == camera[row]:
+                    taken = True
+            if not taken:
+                best, least = j, n.d2
+    return best
+
+
 cdef struct Scene:
     Py_ssize_t rows, tracks
     const short *camera

@@ -8,12 +8,11 @@ Evidence is counted in nats throughout, so that place, looks and habit weigh wha
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from itertools import count
 
 import numpy as np
 
-from spoton_edge._ext import evidence
+from spoton_edge._ext import evidence, matching
 from spoton_edge._ext import tracklets as tracklets_
 from spoton_edge.crop_schedule import CropSchedule
 from spoton_edge.gallery import Appearance
@@ -183,13 +182,12 @@ class Associator:
 
     def _fuse(self, seen: Tracklets, track: I4) -> None:
         """Feed matched foot points to their tracks; a view that disagrees beyond reason is taken off its track."""
-        use = np.flatnonzero((track >= 0) & (seen.state == TrackState.VISIBLE) & np.isfinite(seen.ground_xy[:, 0]))
-        if not len(use):
-            return
-        self.site.learn_bias(seen.camera[use], seen.ground_xy[use] - self._tracks.state[track[use], :2])
-        lag_s: F8 = (self._tracks.now_ns - seen.captured_ns[use]).astype(np.float64) * 1e-9
-        agreed = self._tracks.fuse(track[use], seen.ground_xy[use], seen.ground_cov[use], lag_s, self.policy.gate)
-        track[use[~agreed]] = -1
+        use = (track >= 0) & (seen.state == TrackState.VISIBLE) & np.isfinite(seen.ground_xy[:, 0])
+        shown: I4 = np.where(use, track, -1)
+        self.site.learn_bias(seen.camera, seen.ground_xy, shown, self._tracks.state)
+        lag_s: F8 = (self._tracks.now_ns - seen.captured_ns).astype(np.float64) * 1e-9
+        agreed = self._tracks.fuse(shown, seen.ground_xy, seen.ground_cov, lag_s, self.policy.gate)
+        track[use & ~agreed] = -1
 
     def _begin(self, seen: Tracklets, track: I4) -> None:
         """Strangers become candidates; strangers of two cameras in one place become one."""
@@ -200,9 +198,18 @@ class Associator:
             if not placed and self.site.planes[camera] is not None:
                 continue  # outside of the region, or at the horizon: does not count
             if placed and len(self._tracks) > started:
-                taken = set(track[:i][seen.camera[:i] == camera].tolist())
                 lag_s = np.array([(self._tracks.now_ns - seen.captured_ns[i]) * 1e-9])
-                near = self._tracks.nearest(xy, r, started, taken, self.policy.gate)
+                near = matching.nearest(
+                    seen.ground_xy,
+                    seen.ground_cov,
+                    seen.camera,
+                    track,
+                    self._tracks.state,
+                    self._tracks.cov,
+                    i,
+                    started,
+                    self.policy.gate,
+                )
                 mates = np.flatnonzero(track == near)
                 if (
                     near >= 0
@@ -224,16 +231,20 @@ class Associator:
     def _note(self, seen: Tracklets, found: Match, held: I4, at: I4, events: list[Event]) -> None:
         """Write down who is whom now, and tell of cameras that a person has come into."""
         record, entry, track = self._tracks.record, self._book.entry, found.track
-        for i in np.flatnonzero((track >= 0) & (track != held)):
-            person, camera = record[track[i]], int(seen.camera[i])
-            if person["global_id"] < 0:
-                continue
-            reason = reasoned("overlap", found.distance_m[i], found.cosine[i], found.margin[i])
-            when, global_id, came = int(seen.captured_ns[i]), int(person["global_id"]), int(person["seen_camera"])
-            self._life.note(global_id, when, seen, int(i), reason)
-            if held[i] >= 0 and record["global_id"][held[i]] >= 0:
-                self._life.lose(int(record["global_id"][held[i]]), when, seen, int(i), global_id)
-            if came != camera and not self._watched(int(person["uid"]), camera):
+        changed = np.flatnonzero((track >= 0) & (track != held))
+        changed = changed[record["global_id"][track[changed]] >= 0]
+        for i, row, was in zip(changed.tolist(), track[changed].tolist(), held[changed].tolist(), strict=True):
+            global_id, came, uid = (
+                record["global_id"].item(row),
+                record["seen_camera"].item(row),
+                record["uid"].item(row),
+            )
+            camera, when = seen.camera.item(i), seen.captured_ns.item(i)
+            reason = reasoned("overlap", found.distance_m.item(i), found.cosine.item(i), found.margin.item(i))
+            self._life.note(global_id, when, seen, i, reason)
+            if was >= 0 and (loser := record["global_id"].item(was)) >= 0:
+                self._life.lose(loser, when, seen, i, global_id)
+            if came != camera and not self._watched(uid, camera):
                 events.append(Event("handed_off", when, global_id, camera=camera, from_camera=came, reason=reason))
         evidence.note(
             record,
@@ -417,9 +428,8 @@ class Associator:
 
 def _in_order(tracklets: Tracklets) -> Tracklets:
     """The rows by camera and track id, contiguous: the order of cameras in a batch is no matter."""
-    order = np.argsort(keys_of(tracklets), kind="stable")
-    columns = {name: np.ascontiguousarray(getattr(tracklets, name)[order]) for name in tracklets.__slots__}
-    return replace(tracklets, **columns)
+    order = keys_of(tracklets).argsort(kind="stable")
+    return Tracklets(*(getattr(tracklets, name).take(order, axis=0) for name in Tracklets.__slots__))
 
 
 def _feet(xyxy: F4) -> F8:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spoton_edge._ext import fusion, matching
+from spoton_edge._ext import fusion
 from spoton_edge.types import F8, I4, I8, Bool
 
 TRACK = np.dtype(  # as in ext/records.pxd
@@ -68,6 +68,7 @@ class TrackTable:
         self.state = np.zeros((0, 4))
         self.cov = np.zeros((0, 4, 4))
         self.now_ns = 0
+        self._room = self.record, self.state, self.cov
         self._next_uid = 0
         self._going: list[int] = []
 
@@ -88,47 +89,28 @@ class TrackTable:
         fusion.predict(self.state, self.cov, np.full(len(self), dt_s), self.motion.speed_sd_mps, self.motion.keep_s)
         return dt_s
 
-    def near(self, xy: F8, r: F8, limit: float, first: int = 0) -> tuple[I4, I4, F8]:
-        """Which tracks, of those from row `first` on, could be at places (n, 2), covariance r (n, 3).
-
-        Returns start (n + 1,), track (E,) and squared distance (E,).
-        """
-        lag_s = np.zeros(len(xy))
-        start, track, d2 = matching.open_pairs(xy, r, lag_s, self.state[first:], self.cov[first:], limit)
-        return start, np.asarray(track + np.int32(first)), d2
-
-    def nearest(self, xy: F8, r: F8, first: int, taken: set[int], limit: float) -> int:
-        """The track from row `first` on, none of `taken`, that a foot point could be and fits best; -1: none."""
-        _, track, d2 = self.near(xy[None], r[None], limit, first)
-        free = [k for k in range(len(track)) if int(track[k]) not in taken]
-        return int(track[min(free, key=lambda k: (d2[k], track[k]))]) if free else -1
-
     def fuse(self, row: I4, xy: F8, r: F8, lag_s: F8, limit: float) -> Bool:
-        """Feed foot points (n, 2) to the tracks in `row` (n,); which of them agreed with it and with one another."""
-        order = np.lexsort((xy[:, 1], xy[:, 0], r[:, 0] + r[:, 2], row))
+        """Feed foot points (n, 2) to the tracks in `row` (n,), -1: none; which agreed with theirs and one another."""
         taken = np.empty(len(row), np.uint8)
-        fusion.update(
-            self.state, self.cov, row[order], xy[order], r[order], lag_s[order], limit, self.motion.max_speed_mps, taken
-        )
-        agreed = np.empty(len(row), np.bool_)
-        agreed[order] = taken.view(np.bool_)
-        return agreed
+        fusion.update(self.state, self.cov, row, xy, r, lag_s, limit, self.motion.max_speed_mps, taken)
+        return taken.view(np.bool_)
 
     def begin(self, xy: F8, r: F8, captured_ns: int, camera: int, foot: F8) -> int:
         """A new candidate at xy (2,) m with covariance r (3,), or NaN where it cannot be placed; its row."""
-        placed = bool(np.isfinite(xy).all())
-        record = np.zeros(1, TRACK)
+        row = len(self)
+        self._make_room()
+        record = self.record[row]
         record["uid"] = self._next_uid
         record["global_id"] = record["best_view"] = record["entry"] = -1
         record["born_ns"] = captured_ns
         record["first_camera"] = camera
         record["first_foot"] = foot
         self._next_uid += 1
-        cov = np.zeros((1, 4, 4))
-        cov[0, :2, :2] = [[r[0], r[1]], [r[1], r[2]]] if placed else np.nan
-        cov[0, 2, 2] = cov[0, 3, 3] = self.motion.speed_sd_mps**2
-        self.append(record, np.array([[xy[0], xy[1], 0.0, 0.0]]), cov)
-        return len(self) - 1
+        self.state[row, :2] = xy
+        xx, xy_, yy = r if np.isfinite(xy).all() else (np.nan, np.nan, np.nan)
+        speed = self.motion.speed_sd_mps**2
+        self.cov[row] = [[xx, xy_, 0, 0], [xy_, yy, 0, 0], [0, 0, speed, 0], [0, 0, 0, speed]]
+        return row
 
     def places(self, lost: Records) -> tuple[F8, F8]:
         """Where people out of sight may be by now, as states (L, 4) and covariances (L, 4, 4)."""
@@ -140,11 +122,16 @@ class TrackTable:
         cov[:, 2, 2] = cov[:, 3, 3] = self.motion.speed_sd_mps**2
         return state, cov
 
-    def append(self, record: Records, state: F8, cov: F8) -> None:
-        """Add tracks; their uids must be newer than all that are here."""
-        self.record = np.concatenate([self.record, record])
-        self.state = np.concatenate([self.state, state])
-        self.cov = np.concatenate([self.cov, cov])
+    def _make_room(self) -> None:
+        """One more row, zero; the tables are views of larger ones, so that most of the time nothing is copied."""
+        rows = len(self) + 1
+        if rows > len(self._room[0]):
+            room = 16 + rows + rows // 2
+            fresh = np.zeros(room, TRACK), np.zeros((room, 4)), np.zeros((room, 4, 4))
+            for new, old in zip(fresh, (self.record, self.state, self.cov), strict=True):
+                new[: rows - 1] = old
+            self._room = fresh
+        self.record, self.state, self.cov = (table[:rows] for table in self._room)
 
     def drop(self, row: int) -> None:
         """Mark a row to go at the next `sweep`; until then all rows keep their places."""
@@ -157,7 +144,9 @@ class TrackTable:
         stay = np.ones(len(self), np.bool_)
         stay[self._going] = False
         self._going.clear()
-        self.record, self.state, self.cov = self.record[stay], self.state[stay], self.cov[stay]
+        rows = np.flatnonzero(stay)
+        self.record, self.state, self.cov = (table.take(rows, axis=0) for table in (self.record, self.state, self.cov))
+        self._room = self.record, self.state, self.cov
 
     def position_sd(self) -> F8:
         """(M,) m; NaN where a track cannot be placed."""

@@ -18,9 +18,10 @@ from numpy.typing import ArrayLike
 from spoton_edge._ext import ground
 from spoton_edge.lens import COLUMNS as LENS_COLUMNS
 from spoton_edge.lens import Lens
-from spoton_edge.types import F4, F8, I2, U8, Bool, Tracklets
+from spoton_edge.types import F4, F8, I2, I4, U8, Bool, Tracklets
 
 BIAS_RATE = 0.005  # per foot point: a camera is known after a few hundred
+MOST_BIAS_M = 0.3  # that one foot point tells of; calibrations of one site disagree by a hand's breadth
 IN_VIEW, EXPECTED, SHOWN = 1, 2, 4  # flags of `Site.sight`; SHOWN is added where a tracklet shows a track
 HAS_PLANE, PEOPLE_M = 23, 25  # columns of the table in ext/ground.pyx
 
@@ -180,16 +181,13 @@ class Site:
         ground.watched(xy, self.table, self.corners, self.offsets, out)
         return out.view(np.bool_)
 
-    def learn_bias(self, camera: I2, error: F8) -> None:
-        """Learn by how much each camera places people beside where all cameras do; error (n, 2) m of rows of `camera`.
+    def learn_bias(self, camera: I2, xy: F8, track: I4, state: F8) -> None:
+        """Learn by how much each camera places people beside where all cameras do: xy (T, 2) m of rows of `camera`
 
-        Calibrations of one site disagree by a hand's breadth. Only the differences between cameras can be known.
+        are of the tracks in state (M, 4), -1: of none. Only the differences between cameras can be known.
         """
-        if len(self.planes) < 2:
-            return
-        np.add.at(self._bias, camera, BIAS_RATE * np.clip(error, -0.3, 0.3))
-        placed = self.table[:, HAS_PLANE] > 0
-        self._bias[placed] -= self._bias[placed].mean(axis=0)
+        if len(self.planes) > 1:
+            ground.learn_bias(self._bias, self.table, camera, track, xy, state, BIAS_RATE, MOST_BIAS_M)
 
     def sight(self, xy: F8, camera: I2, xyxy: F4, margin: float = 0.03) -> U8:
         """What cameras have to do with people at xy (M, 2) m: flags (M, C) IN_VIEW, and EXPECTED where they ought to

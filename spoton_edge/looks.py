@@ -38,6 +38,8 @@ class Looks:
     def compare(self, seen: Tracklets, row: I4, entry: I4) -> tuple[F8, F4]:
         """Evidence (nats) and cosine of pairs (tracklet, gallery entry), (E,); 0 and NaN where nothing can be said."""
         nats, cosine = np.zeros(len(row)), np.full(len(row), np.nan, np.float32)
+        if not seen.has_embedding.any():
+            return nats, cosine
         use = np.flatnonzero(seen.has_embedding[row] & (entry >= 0))
         if len(use):
             best = self._gallery.compare(seen.embedding, seen.camera, row[use], entry[use])

@@ -7,6 +7,7 @@ here, against his being new. A wrong id is worse than a new one, so an old one n
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 
 import numpy as np
 
@@ -109,5 +110,4 @@ def _gate_name(gate: int, handoff: Handoff) -> str:
 
 def reasoned(gate: str, distance_m: float = np.nan, cosine: float = np.nan, margin: float = np.nan) -> Reason:
     """A reason whose unknown numbers are None."""
-    known = [float(x) if np.isfinite(x) else None for x in (distance_m, cosine, margin)]
-    return Reason(gate, *known)
+    return Reason(gate, *(float(x) if isfinite(x) else None for x in (distance_m, cosine, margin)))

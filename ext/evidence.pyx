@@ -7,7 +7,7 @@ from libc.math cimport hypot, isnan, sqrt
 
 import numpy as np
 
-from ground_kalman cimport ground_feet, ground_pairs, ground_reach, ground_tracks
+from ground_kalman cimport GROUND_LANES, ground_feet, ground_pairs, ground_reach, ground_tracks
 from records cimport TrackletEntry, TrackRecord, TwinPair, int16_t, int64_t, row_of, uint8_t
 
 include "rows.pxi"
@@ -201,6 +201,7 @@ def compare_twins(
     cdef int[::1] column = np.empty(tracks * tracks, np.int32)
     cdef double[::1] d2 = np.empty(tracks * tracks)
     cdef char[::1] scratch = np.empty(tracks * sizeof(ground_reach), np.int8)
+    cdef double[::1] lanes = np.empty(GROUND_LANES * tracks)
     feet.rows, feet.xy, feet.r, feet.lag_s = <int>tracks, xy, r, r + 3 * tracks
     people.rows, people.state, people.cov = <int>tracks, &state[0, 0], &cov[0, 0, 0]
     with nogil:
@@ -210,7 +211,9 @@ def compare_twins(
             r[3 * i] = cov[i, 0, 0] + twin_m * twin_m
             r[3 * i + 1] = cov[i, 0, 1]
             r[3 * i + 2] = cov[i, 1, 1] + twin_m * twin_m
-        edges = ground_pairs(&feet, &people, near_d2, <ground_reach *>&scratch[0], &start[0], &column[0], &d2[0])
+        edges = ground_pairs(
+            &feet, &people, near_d2, <ground_reach *>&scratch[0], &lanes[0], &start[0], &column[0], &d2[0]
+        )
     after_ = np.empty(old.count + edges, pairs.dtype)
     one_ = np.empty((edges, 2), np.int32)
     new = Rows(after_, sizeof(TwinPair), True)

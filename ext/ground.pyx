@@ -173,31 +173,32 @@ cdef bint inside(const double *polygon, Py_ssize_t corners, double u, double v) 
     return odd
 
 
-cdef double foot_covered(const float[:, ::1] xyxy, const short[::1] camera, Py_ssize_t i) noexcept nogil:
+cdef double foot_covered(const float *xyxy, const short *camera, Py_ssize_t rows, Py_ssize_t i) noexcept nogil:
     """The largest share of box i's lower third that a nearer box of the same camera covers."""
+    cdef const float *box = xyxy + 4 * i
     cdef Py_ssize_t j
     cdef double most = 0.0
-    cdef double top = xyxy[i, 3] - (xyxy[i, 3] - xyxy[i, 1]) / 3.0
-    cdef double area = (xyxy[i, 2] - xyxy[i, 0]) * (xyxy[i, 3] - top)
+    cdef double top = box[3] - (box[3] - box[1]) / 3.0
+    cdef double area = (box[2] - box[0]) * (box[3] - top)
     if area <= 0:
         return 0.0
     # Rows lie camera after camera: walk out from i while the camera is the same.
     for j in range(i - 1, -1, -1):
         if camera[j] != camera[i]:
             break
-        most = max(most, overlap(xyxy, i, j, top) / area)
-    for j in range(i + 1, xyxy.shape[0]):
+        most = max(most, overlap(box, xyxy + 4 * j, top) / area)
+    for j in range(i + 1, rows):
         if camera[j] != camera[i]:
             break
-        most = max(most, overlap(xyxy, i, j, top) / area)
+        most = max(most, overlap(box, xyxy + 4 * j, top) / area)
     return most
 
 
-cdef inline double overlap(const float[:, ::1] xyxy, Py_ssize_t i, Py_ssize_t j, double top) noexcept nogil:
-    if xyxy[j, 3] <= xyxy[i, 3]:  # its feet are farther up the picture: it stands behind
+cdef inline double overlap(const float *box, const float *other, double top) noexcept nogil:
+    if other[3] <= box[3]:  # its feet are farther up the picture: it stands behind
         return 0.0
-    cdef double w = min(xyxy[i, 2], xyxy[j, 2]) - max(xyxy[i, 0], xyxy[j, 0])
-    cdef double h = min(xyxy[i, 3], xyxy[j, 3]) - max(top, <double>xyxy[j, 1])
+    cdef double w = min(box[2], other[2]) - max(box[0], other[0])
+    cdef double h = min(box[3], other[3]) - max(top, <double>other[1])
     return w * h if w > 0 and h > 0 else 0.0
 
 
@@ -271,7 +272,7 @@ cdef void place(
         foot[0] = CUT
         # A box that goes on below the picture is the detector's guess at the whole body.
         sd_v = model[SD_V_CUT] if v <= plane[_HEIGHT] + edge else model[SD_V_COVERED]
-    elif foot_covered(xyxy, camera, i) > model[COVER]:
+    elif foot_covered(&xyxy[0, 0], &camera[0], camera.shape[0], i) > model[COVER]:
         foot[0] = COVERED
         sd_v = model[SD_V_COVERED]
     # What is left is geometry, and that is done in straight pixels.
@@ -360,11 +361,13 @@ cdef bint in_picture(
     return inside(region, corners, u[0], v[0])
 
 
-cdef check_planes(table, corners, offsets):
+cdef check_planes(const double[:, ::1] table, const double[:, ::1] corners, const int[::1] offsets):
+    cdef Py_ssize_t c
     if table.shape[1] != _COLUMNS or corners.shape[1] != 2 or offsets.shape[0] != table.shape[0] + 1:
         raise ValueError("table must be (C, COLUMNS), corners (n, 2) and offsets (C + 1,)")
-    if offsets[0] < 0 or offsets[table.shape[0]] > corners.shape[0] or (np.diff(offsets) < 0).any():
-        raise ValueError("offsets must ascend within corners")
+    for c in range(table.shape[0]):
+        if not 0 <= offsets[c] <= offsets[c + 1] <= corners.shape[0]:
+            raise ValueError("offsets must ascend within corners")
 
 
 def sight(

@@ -6,10 +6,12 @@ cdef extern from "ground_filter.h" nogil:
     ground_innovation ground_innovate(
         const double *state, const double *cov, const double *xy, const double *r, double lag_s
     )
-    double ground_nats(const ground_innovation *n, const double *r)
+    double ground_gain(const ground_innovation *n, const double *r, double worth, double density)
     void ground_absorb(double *state, double *cov, ground_innovation n, const double *r)
 
 cdef extern from "ground_pairs.h" nogil:
+    enum:
+        GROUND_LANES
     ctypedef struct ground_reach:
         pass
     ctypedef struct ground_feet:
@@ -22,6 +24,6 @@ cdef extern from "ground_pairs.h" nogil:
         const double *state
         const double *cov
     int ground_pairs(
-        const ground_feet *feet, const ground_tracks *tracks, double limit, ground_reach *reach, int *start, int *column,
-        double *d2
+        const ground_feet *feet, const ground_tracks *tracks, double limit, ground_reach *reach, double *lanes, int *start,
+        int *column, double *d2
     )

@@ -5,17 +5,18 @@ other cameras put them (iterated conditional modes; Besag 1986), from several st
 `tests/reference_identity.py`.
 """
 
-from libc.math cimport INFINITY, NAN, hypot
+from libc.math cimport INFINITY, NAN, exp, hypot
 from libc.string cimport memcpy
 
 import numpy as np
 
 from ground_kalman cimport (
+    GROUND_LANES,
     ground_absorb,
     ground_feet,
+    ground_gain,
     ground_innovate,
     ground_innovation,
-    ground_nats,
     ground_pairs,
     ground_reach,
     ground_tracks,
@@ -38,6 +39,8 @@ cdef extern from "lapjv.h" nogil:
         int *touched
         int *row_edge
     void lapjv_solve_few(const lapjv_problem *problem, lapjv_scratch *scratch, int *column_of_row, int *row_of_column)
+
+cdef double LOG_2PI = 1.8378770664093453
 
 cdef enum:
     MOST_PAIRS = 1 << 30  # counted in 32 bits
@@ -78,10 +81,13 @@ def open_pairs(
     cdef int[::1] column = column_
     cdef double[::1] d2 = d2_
     cdef char[::1] scratch = np.empty(tracks * sizeof(ground_reach), np.int8)
+    cdef double[::1] lanes = np.empty(GROUND_LANES * tracks)
     feet.rows, feet.xy, feet.r, feet.lag_s = <int>rows, &xy[0, 0], &r[0, 0], &lag_s[0]
     people.rows, people.state, people.cov = <int>tracks, &state[0, 0], &cov[0, 0, 0]
     with nogil:
-        edges = ground_pairs(&feet, &people, limit, <ground_reach *>&scratch[0], &start[0], &column[0], &d2[0])
+        edges = ground_pairs(
+            &feet, &people, limit, <ground_reach *>&scratch[0], &lanes[0], &start[0], &column[0], &d2[0]
+        )
     return start_, column_[:edges].copy(), d2_[:edges].copy()
 
 
@@ -137,6 +143,7 @@ cdef struct Scene:
     const int *column
     const double *bonus
     double base
+    double density  # of foot points, at which a pair without bonus gains nothing; without the 2 pi
     double limit
     double *gain
     double *best_gain  # of the best attempt so far
@@ -207,7 +214,9 @@ cdef void without(Scene *s, int track, short camera, long turn) noexcept nogil:
 cdef inline void weigh(Scene *s, Py_ssize_t i, Py_ssize_t e, const double *state, const double *cov) noexcept nogil:
     """The gain of one pair, against a place of the track."""
     cdef ground_innovation n = ground_innovate(state, cov, s.xy + 2 * i, s.r + 3 * i, s.lag_s[i])
-    s.gain[e] = s.base + s.bonus[e] - ground_nats(&n, s.r + 3 * i) if n.d2 <= s.limit else -INFINITY
+    cdef double worth = s.base + s.bonus[e]
+    cdef double density = s.density if s.bonus[e] == 0 else exp(LOG_2PI - worth)
+    s.gain[e] = ground_gain(&n, s.r + 3 * i, worth, density) if n.d2 <= s.limit else -INFINITY
 
 
 cdef void settle(Scene *s, Py_ssize_t first, Py_ssize_t end, bint candidates) noexcept nogil:
@@ -477,6 +486,7 @@ def compete(
     if tracks:
         s.state, s.cov, s.standing = &state[0, 0], &cov[0, 0, 0], &standing[0]
     s.start, s.base, s.limit, s.match = &start[0], base, limit, &match[0]
+    s.density = exp(LOG_2PI - base)
     if edges:
         s.column, s.bonus = &column[0], &bonus[0]
     s.own_state, s.own_cov = d, d + 4 * tracks

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from records cimport TrackletEntry, TrackRecord, TwinPair, int16_t, int64_t, row_of
+from records cimport TrackletEntry, TrackRecord, TwinPair, int16_t, int64_t, row_of, uint8_t
 
 include "rows.pxi"
 
@@ -116,6 +116,24 @@ def holders(entries, records, const int[::1] at not None):
         for t in range(rows):
             row[t] = <int>row_of(record, table.count, entry[at[t]].uid)
     return row_
+
+
+def watched(entries, const int64_t[:] uid not None, const int16_t[:] camera not None, int64_t since_ns):
+    """Whether a camera (n,) has a tracklet of the track uid (n,) that it saw after `since_ns`, (n,)."""
+    cdef Rows book = Rows(entries, sizeof(TrackletEntry))
+    cdef const TrackletEntry *entry = <const TrackletEntry *>book.at
+    cdef Py_ssize_t i, k, rows = uid.shape[0]
+    if camera.shape[0] != rows:
+        raise ValueError("uid and camera must have the same number of rows")
+    out_ = np.zeros(rows, np.bool_)
+    cdef uint8_t[::1] out = out_.view(np.uint8)
+    with nogil:
+        for i in range(rows):
+            for k in range(book.count):
+                if entry[k].uid == uid[i] and entry[k].camera == camera[i] and entry[k].seen_ns > since_ns:
+                    out[i] = True
+                    break
+    return out_
 
 
 def layouts():

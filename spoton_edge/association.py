@@ -19,10 +19,10 @@ from spoton_edge.gallery import Appearance
 from spoton_edge.global_track import Motion, Records, TrackTable
 from spoton_edge.ground_plane import GroundPlane, Site
 from spoton_edge.handoff import Handoff, Link
-from spoton_edge.life import LifeBook
+from spoton_edge.life import LifeBook, reasoned
 from spoton_edge.looks import Looks
 from spoton_edge.matching import Match, match_tracklets
-from spoton_edge.naming import Verdict, judge, reasoned
+from spoton_edge.naming import Verdict, judge
 from spoton_edge.policy import Policy
 from spoton_edge.resumption import Known, Resumption
 from spoton_edge.roster import choose_views, global_tracks
@@ -192,7 +192,7 @@ class Associator:
     def _begin(self, seen: Tracklets, track: I4) -> None:
         """Strangers become candidates; strangers of two cameras in one place become one."""
         started = len(self._tracks)
-        for i in np.flatnonzero((track < 0) & (seen.state == TrackState.VISIBLE)):
+        for i in np.flatnonzero((track < 0) & (seen.state == TrackState.VISIBLE)).tolist():
             xy, r, camera = seen.ground_xy[i], seen.ground_cov[i], int(seen.camera[i])
             placed = bool(np.isfinite(xy[0]))
             if not placed and self.site.planes[camera] is not None:
@@ -233,19 +233,27 @@ class Associator:
         record, entry, track = self._tracks.record, self._book.entry, found.track
         changed = np.flatnonzero((track >= 0) & (track != held))
         changed = changed[record["global_id"][track[changed]] >= 0]
-        for i, row, was in zip(changed.tolist(), track[changed].tolist(), held[changed].tolist(), strict=True):
-            global_id, came, uid = (
-                record["global_id"].item(row),
-                record["seen_camera"].item(row),
-                record["uid"].item(row),
-            )
-            camera, when = seen.camera.item(i), seen.captured_ns.item(i)
-            reason = reasoned("overlap", found.distance_m.item(i), found.cosine.item(i), found.margin.item(i))
-            self._life.note(global_id, when, seen, i, reason)
-            if was >= 0 and (loser := record["global_id"].item(was)) >= 0:
-                self._life.lose(loser, when, seen, i, global_id)
-            if came != camera and not self._watched(uid, camera):
-                events.append(Event("handed_off", when, global_id, camera=camera, from_camera=came, reason=reason))
+        person, camera = record[track[changed]], seen.camera[changed]
+        watched = tracklets_.watched(entry, person["uid"], camera, self._tracks.now_ns - WATCHED_NS)
+        loser = np.where(held[changed] >= 0, record["global_id"][held[changed]], -1)
+        columns = (
+            changed,
+            person["global_id"],
+            person["seen_camera"],
+            camera,
+            seen.captured_ns[changed],
+            seen.track_id[changed],
+            loser,
+            watched,
+        )
+        for i, global_id, came, now, when, track_id, other, known in zip(*(c.tolist() for c in columns), strict=True):
+            grounds = found.distance_m.item(i), found.cosine.item(i), found.margin.item(i)
+            self._life.note(global_id, when, now, track_id, grounds)
+            if other >= 0:
+                self._life.lose(other, when, now, track_id, global_id)
+            if came != now and not known:
+                reason = reasoned("overlap", *grounds)
+                events.append(Event("handed_off", when, global_id, camera=now, from_camera=came, reason=reason))
         evidence.note(
             record,
             self._tracks.state,
@@ -259,12 +267,6 @@ class Associator:
             seen.xyxy,
             seen.ground_cov,
         )
-
-    def _watched(self, uid: int, camera: int) -> bool:
-        """Whether this camera saw this person within the last seconds."""
-        entry = self._book.entry
-        mine = (entry["uid"] == uid) & (entry["camera"] == camera)
-        return bool((mine & (self._tracks.now_ns - entry["seen_ns"] < WATCHED_NS)).any())
 
     def _weigh(self, seen: Tracklets, found: Match, camera: I2, weight: float) -> U8:
         """Weigh what was seen against what ought to have been seen: how sure it is that each track is a person.

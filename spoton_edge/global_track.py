@@ -131,7 +131,8 @@ class TrackTable:
             for new, old in zip(fresh, (self.record, self.state, self.cov), strict=True):
                 new[: rows - 1] = old
             self._room = fresh
-        self.record, self.state, self.cov = (table[:rows] for table in self._room)
+        record, state, cov = self._room
+        self.record, self.state, self.cov = record[:rows], state[:rows], cov[:rows]
 
     def drop(self, row: int) -> None:
         """Mark a row to go at the next `sweep`; until then all rows keep their places."""
@@ -145,7 +146,8 @@ class TrackTable:
         stay[self._going] = False
         self._going.clear()
         rows = np.flatnonzero(stay)
-        self.record, self.state, self.cov = (table.take(rows, axis=0) for table in (self.record, self.state, self.cov))
+        self.record = self.record.take(rows)
+        self.state, self.cov = self.state.take(rows, axis=0), self.cov.take(rows, axis=0)
         self._room = self.record, self.state, self.cov
 
     def position_sd(self) -> F8:

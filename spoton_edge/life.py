@@ -3,33 +3,54 @@
 from __future__ import annotations
 
 from collections import deque
+from math import isfinite
 
-from spoton_edge.types import Event, Reason, Tracklets
+from spoton_edge.types import Event, Reason
 
 KEPT = 64
+Grounds = tuple[float, float, float]  # distance in m, cosine, margin in nats; NaN: not known
+
+# When, camera, and why, with what is to be said of it: decisions are written down many times a step and seldom read.
+_Decision = tuple[int, int, Reason | Grounds, str, int]
 
 
 class LifeBook:
     """The last decisions about each id; bounded by the people remembered."""
 
     def __init__(self) -> None:
-        self._lives: dict[int, deque[Event]] = {}
+        self._lives: dict[int, deque[_Decision]] = {}
 
     def decide(self, global_id: int, captured_ns: int, camera: int, reason: Reason, detail: str = "") -> None:
-        life = self._lives.setdefault(global_id, deque(maxlen=KEPT))
-        life.append(Event("decided", captured_ns, global_id, camera=camera, reason=reason, detail=detail))
+        self._write(global_id, (captured_ns, camera, reason, detail, -1))
 
-    def note(self, global_id: int, captured_ns: int, seen: Tracklets, row: int, reason: Reason) -> None:
+    def note(self, global_id: int, captured_ns: int, camera: int, track_id: int, grounds: Grounds) -> None:
         """A tracklet became part of the person."""
-        self.decide(global_id, captured_ns, int(seen.camera[row]), reason, f"track {int(seen.track_id[row])}")
+        self._write(global_id, (captured_ns, camera, grounds, "", track_id))
 
-    def lose(self, global_id: int, captured_ns: int, seen: Tracklets, row: int, other: int) -> None:
+    def lose(self, global_id: int, captured_ns: int, camera: int, track_id: int, other: int) -> None:
         """A tracklet was the person's, and turned out to be somebody else's."""
-        detail = f"track {int(seen.track_id[row])} to {other}"
-        self.decide(global_id, captured_ns, int(seen.camera[row]), Reason("overlap"), detail)
+        self._write(global_id, (captured_ns, camera, Reason("overlap"), f" to {other}", track_id))
 
     def end(self, global_id: int) -> None:
         self._lives.pop(global_id, None)
 
     def of(self, global_id: int) -> list[Event]:
-        return list(self._lives.get(global_id, ()))
+        return [_told(global_id, decision) for decision in self._lives.get(global_id, ())]
+
+    def _write(self, global_id: int, decision: _Decision) -> None:
+        life = self._lives.get(global_id)
+        if life is None:
+            life = self._lives[global_id] = deque(maxlen=KEPT)
+        life.append(decision)
+
+
+def reasoned(gate: str, distance_m: float, cosine: float, margin: float) -> Reason:
+    """A reason whose unknown numbers (NaN) are None."""
+    return Reason(gate, *(float(x) if isfinite(x) else None for x in (distance_m, cosine, margin)))
+
+
+def _told(global_id: int, decision: _Decision) -> Event:
+    captured_ns, camera, why, detail, track_id = decision
+    reason = why if isinstance(why, Reason) else reasoned("overlap", *why)
+    detail = f"track {track_id}{detail}" if track_id >= 0 else detail
+    return Event("decided", captured_ns, global_id, camera=camera, reason=reason, detail=detail)

@@ -7,13 +7,14 @@ here, against his being new. A wrong id is worse than a new one, so an old one n
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isfinite
+from math import nan
 
 import numpy as np
 
 from spoton_edge.assignment import assign
 from spoton_edge.global_track import STILL_MPS, SWAY_M, Motion, Records, TrackTable
 from spoton_edge.handoff import NO_GATE, WALK_GATE, Handoff, Sight
+from spoton_edge.life import reasoned
 from spoton_edge.looks import Looks
 from spoton_edge.policy import Policy
 from spoton_edge.stature import Stature
@@ -58,14 +59,14 @@ def judge(
         best = float(nats[k].max(initial=-np.inf))
         odds = _odds(nats, k, j) if j >= 0 else -np.inf
         if young[k] and unseen_looks[k] and np.isfinite(best):
-            verdicts.append(Verdict(None, reasoned("new")))  # a look at him may rule out what the place allows
+            verdicts.append(Verdict(None, Reason("new")))  # a look at him may rule out what the place allows
         elif odds >= policy.posterior_nats:
             reason = reasoned(_gate_name(int(gates[j, k]), handoff), distance[j, k], cosine[j, k], odds)
             verdicts.append(Verdict(j, reason))
         elif young[k] and best > policy.doubt_nats:
-            verdicts.append(Verdict(None, reasoned("new")))
+            verdicts.append(Verdict(None, Reason("new")))
         else:
-            verdicts.append(Verdict(-1, reasoned("new", margin=-best)))
+            verdicts.append(Verdict(-1, reasoned("new", nan, nan, -best)))
     return verdicts
 
 
@@ -106,8 +107,3 @@ def place_nats(lost: Sight, new: Sight, speed_mps: F8, motion: Motion, policy: P
 
 def _gate_name(gate: int, handoff: Handoff) -> str:
     return "walk" if gate == WALK_GATE else f"link:{handoff.links[gate].camera}"
-
-
-def reasoned(gate: str, distance_m: float = np.nan, cosine: float = np.nan, margin: float = np.nan) -> Reason:
-    """A reason whose unknown numbers are None."""
-    return Reason(gate, *(float(x) if isfinite(x) else None for x in (distance_m, cosine, margin)))

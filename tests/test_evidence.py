@@ -105,6 +105,18 @@ def test_the_book_takes_tracklets_in_as_its_twin(seed: int, known: int, count: i
     ]
 
 
+@given(SEEDS, st.integers(0, 12), st.integers(0, 9))
+def test_a_camera_watches_whom_one_of_its_tracklets_showed_lately(seed: int, known: int, count: int) -> None:
+    rng = np.random.default_rng(seed)
+    entry = book(rng, known, tracks := filled(rng, TRACK, 3))
+    uid, camera = rng.choice(tracks["uid"], count), rng.integers(0, CAMERAS, count).astype(np.int16)
+    want = [
+        any(e["uid"] == u and e["camera"] == c and e["seen_ns"] > 60 for e in entry)
+        for u, c in zip(uid, camera, strict=True)
+    ]
+    assert tracklets.watched(entry, uid, camera, 60).tolist() == want
+
+
 @given(SEEDS, st.integers(0, 9), st.integers(0, 7))
 @settings(deadline=None)
 def test_sights_are_noted_and_weighed_as_by_their_twins(seed: int, count: int, tracks: int) -> None:

@@ -53,11 +53,20 @@ static inline void ground_densities(const ground_innovation *n, const double *r,
     *accident = GROUND_ACCIDENT * exp(-0.5 * far.d2) / sqrt(far.det);
 }
 
-/* Negative log density of an innovation, in nats. */
-static inline double ground_nats(const ground_innovation *n, const double *r) {
-    double regular, accident;
-    ground_densities(n, r, &regular, &accident);
-    return GROUND_LOG_2PI - log(regular + accident);
+/* An upper bound of exp(-x) for x >= 0 without the exponential: its series cut off below the line. */
+static inline double ground_exp_bound(double x) { return 1.0 / (1 + x * (1 + x * (0.5 + x * (1.0 / 6 + x * (1.0 / 24))))); }
+
+/* `worth` less the nats of an innovation, exactly where that is positive; where it is not, perhaps only something that
+ * is not positive either, which is cheaper: most pairs within the gate are of neighbours. `density` is the density at
+ * which nothing is gained, exp(-worth), without the 2 pi as below. */
+static inline double ground_gain(const ground_innovation *n, const double *r, double worth, double density) {
+    const ground_innovation far = ground_widen(*n, r, GROUND_ACCIDENT_SPREAD - 1);
+    const double regular = (1 - GROUND_ACCIDENT) / sqrt(n->det), accident = GROUND_ACCIDENT / sqrt(far.det);
+    const double enough = density * (1 - 1e-9);
+    if (regular * ground_exp_bound(0.5 * n->d2) + accident * ground_exp_bound(0.5 * far.d2) < enough) return -(double)INFINITY;
+    double likely, unlikely;
+    ground_densities(n, r, &likely, &unlikely);
+    return likely + unlikely < enough ? -(double)INFINITY : worth - (GROUND_LOG_2PI - log(likely + unlikely));
 }
 
 /* Kalman update with a foot point that counts for less the likelier it is an accident. */

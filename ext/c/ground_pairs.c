@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "dispatch.h"
 #include "ground_filter.h"
 
 /* Reaches are widened by more than rounding can take off them: a pair that is open is never pruned. */
@@ -70,41 +71,67 @@ static void order_by_track(int *column, double *d2, int count) {
     }
 }
 
+/* What the gate asks of each track, column after column, so that it is asked of several at once. */
+static void spread_out(const ground_tracks *tracks, double limit, double *lanes) {
+    const int rows = tracks->rows;
+    for (int j = 0; j < rows; j++) {
+        const double *state = tracks->state + 4 * j, *cov = tracks->cov + 16 * j;
+        for (int a = 0; a < 4; a++) lanes[a * rows + j] = state[a];
+        lanes[4 * rows + j] = limit * (cov[0] + cov[5]) * GROUND_SLACK;
+    }
+}
+
+/* How far beyond the reach of the gate a foot point lies of each track: the last lane, in square metres.
+ *
+ * d2 >= distance^2 / (largest eigenvalue of S), and the trace bounds that eigenvalue. */
+SPOTON_DISPATCH
+static void ask_all(const double *restrict lanes, int rows, double x, double y, double lag_s, double reach2,
+                    double *restrict beyond) {
+    const double *px = lanes, *py = lanes + rows, *vx = lanes + 2 * rows, *vy = lanes + 3 * rows, *far2 = lanes + 4 * rows;
+    for (int j = 0; j < rows; j++) {
+        const double ex = x - px[j] + lag_s * vx[j], ey = y - py[j] + lag_s * vy[j];
+        beyond[j] = ex * ex + ey * ey - (far2[j] + reach2);
+    }
+}
+
 /* Whether one pair is open; if so, it is written down. */
-static int is_open(const ground_tracks *tracks, int j, const double *xy, const double *r, double lag_s, double limit,
-                   int *column, double *d2) {
-    const double *state = tracks->state + 4 * j, *cov = tracks->cov + 16 * j;
-    /* d2 >= distance^2 / (largest eigenvalue of S), and the trace bounds that eigenvalue. */
-    const double ex = xy[0] - state[0] + lag_s * state[2], ey = xy[1] - state[1] + lag_s * state[3];
-    if (!(ex * ex + ey * ey <= limit * (cov[0] + cov[5] + r[0] + r[2]))) return 0;
-    const ground_innovation n = ground_innovate(state, cov, xy, r, lag_s);
+static inline int is_open(const ground_tracks *tracks, int j, const double *xy, const double *r, double lag_s, double limit,
+                          int *column, double *d2) {
+    const ground_innovation n = ground_innovate(tracks->state + 4 * j, tracks->cov + 16 * j, xy, r, lag_s);
     if (!(n.d2 <= limit)) return 0;
     *column = j;
     *d2 = n.d2;
     return 1;
 }
 
-int ground_pairs(const ground_feet *feet, const ground_tracks *tracks, double limit, ground_reach *reach, int *start,
-                 int *column, double *d2) {
-    const int axis = longer_axis(tracks);
-    double most_lag = 0;
+int ground_pairs(const ground_feet *feet, const ground_tracks *tracks, double limit, ground_reach *reach, double *lanes,
+                 int *start, int *column, double *d2) {
+    const int axis = longer_axis(tracks), rows = tracks->rows;
+    double most_lag = 0, *beyond = lanes + 5 * rows;
     for (int i = 0; i < feet->rows; i++) most_lag = widest(most_lag, fabs(feet->lag_s[i]));
     const int count = lay_out(tracks, limit, most_lag, axis, reach);
+    spread_out(tracks, limit, lanes);
     int edges = 0;
     start[0] = 0;
     for (int i = 0; i < feet->rows; i++) {
         const double *xy = feet->xy + 2 * i, *r = feet->r + 3 * i, lag = feet->lag_s[i];
-        const double far = sqrt(limit * (r[0] + r[2])) * GROUND_SLACK;
+        const double reach2 = limit * (r[0] + r[2]) * GROUND_SLACK, far = sqrt(reach2);
         if (isfinite(xy[0] + xy[1] + far)) {
             const int from = first_reaching(reach, count, xy[axis] - far);
             int to = from;
             while (to < count && reach[to].low <= xy[axis] + far) to++;
-            if (4 * (to - from) > tracks->rows) { /* most are in reach: look at all, which needs no ordering */
-                for (int j = 0; j < tracks->rows; j++)
-                    edges += is_open(tracks, j, xy, r, lag, limit, column + edges, d2 + edges);
+            if (4 * (to - from) > rows) { /* most are in reach: ask all, several at once, which needs no ordering */
+                ask_all(lanes, rows, xy[0], xy[1], lag, reach2, beyond);
+                for (int j = 0; j < rows; j++)
+                    if (beyond[j] <= 0) edges += is_open(tracks, j, xy, r, lag, limit, column + edges, d2 + edges);
             } else {
-                for (int k = from; k < to; k++)
-                    edges += is_open(tracks, reach[k].track, xy, r, lag, limit, column + edges, d2 + edges);
+                for (int k = from; k < to; k++) {
+                    const int j = reach[k].track;
+                    const double *of = lanes + j;
+                    const double ex = xy[0] - of[0] + lag * of[2 * rows], ey = xy[1] - of[rows] + lag * of[3 * rows];
+                    if (ex * ex + ey * ey <= of[4 * rows] + reach2)
+                        edges += is_open(tracks, j, xy, r, lag, limit, column + edges, d2 + edges);
+                }
                 order_by_track(column + start[i], d2 + start[i], edges - start[i]);
             }
         }

@@ -8,6 +8,8 @@ typedef struct {
     int track;
 } ground_reach;
 
+enum { GROUND_LANES = 6 }; /* of doubles a track, see below */
+
 /* Foot points xy (rows, 2) m, NaN: not placed; covariance r (rows, 3); seen lag_s (rows) ago. */
 typedef struct {
     int rows;
@@ -24,9 +26,9 @@ typedef struct {
  * are column[e], d2[e] for e in start[i] .. start[i + 1] - 1. Returns their number.
  *
  * Tracks out of reach along the longer axis of the site are never looked at (sweep and prune; Baraff 1992), so that the
- * cost grows with the people near each other, not with the square of all. `reach` is scratch for tracks.rows elements;
- * start holds feet.rows + 1, column and d2 feet.rows * tracks.rows. */
-int ground_pairs(const ground_feet *feet, const ground_tracks *tracks, double limit, ground_reach *reach, int *start,
-                 int *column, double *d2);
+ * cost grows with the people near each other, not with the square of all. `reach` is scratch for tracks.rows elements,
+ * `lanes` for GROUND_LANES times as many; start holds feet.rows + 1, column and d2 feet.rows * tracks.rows. */
+int ground_pairs(const ground_feet *feet, const ground_tracks *tracks, double limit, ground_reach *reach, double *lanes,
+                 int *start, int *column, double *d2);
 
 #endif

@@ -459,7 +459,7 @@ def learn_bias(
 
     `most_m`; track (T,) is the row in state (M, 4), -1: none. Over the cameras that have a plane biases add up to 0.
     """
-    cdef Py_ssize_t i, c, a, rows = camera.shape[0], placed = 0
+    cdef Py_ssize_t i, c, a, rows = camera.shape[0], learned = 0, placed = 0
     cdef double mean[2]
     if track.shape[0] != rows or xy.shape[0] != rows or xy.shape[1] != 2 or state.shape[1] != 4:
         raise ValueError("camera, track and xy (T, 2) must have the same number of rows, state (M, 4)")
@@ -471,6 +471,7 @@ def learn_bias(
     with nogil:
         for i in range(rows):
             if track[i] >= 0:
+                learned += 1
                 for a in range(2):
                     bias[camera[i], a] += rate * max(-most_m, min(most_m, xy[i, a] - state[track[i], a]))
         mean[0] = mean[1] = 0.0
@@ -479,7 +480,7 @@ def learn_bias(
                 placed += 1
                 mean[0] += bias[c, 0]
                 mean[1] += bias[c, 1]
-        for c in range(bias.shape[0]):
+        for c in range(bias.shape[0] if learned else 0):
             if table[c, _HAS_PLANE] > 0:
                 bias[c, 0] -= mean[0] / placed
                 bias[c, 1] -= mean[1] / placed

@@ -6,6 +6,7 @@ other cameras put them (iterated conditional modes; Besag 1986), from several st
 """
 
 from libc.math cimport INFINITY, NAN, exp, hypot
+from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
 import numpy as np
@@ -128,6 +129,43 @@ def nearest(
             if not taken:
                 best, least = j, n.d2
     return best
+
+
+cdef check_feet(const int64_t[::1] rows, Py_ssize_t feet):
+    cdef Py_ssize_t a
+    for a in range(rows.shape[0]):
+        if not 0 <= rows[a] < feet:
+            raise ValueError(f"no foot point {rows[a]}")
+
+
+def agree(
+    const double[:, ::1] xy not None,
+    const double[:, ::1] r not None,
+    const int64_t[::1] one not None,
+    const int64_t[::1] other not None,
+    double limit,
+):
+    """Whether every foot point of rows `one` could be in one place with every one of rows `other` of (T, 2).
+
+    That is, whether none lie beyond a squared Mahalanobis distance of `limit`; what is not placed (NaN) does not.
+    """
+    cdef Py_ssize_t a, b, i, j
+    cdef double x, y, xx, xy_, yy
+    cdef bint out = True
+    if xy.shape[1] != 2 or r.shape[1] != 3 or r.shape[0] != xy.shape[0]:
+        raise ValueError("xy must be (T, 2) and r (T, 3)")
+    check_feet(one, xy.shape[0])
+    check_feet(other, xy.shape[0])
+    with nogil:
+        for a in range(one.shape[0]):
+            i = one[a]
+            for b in range(other.shape[0]):
+                j = other[b]
+                x, y = xy[i, 0] - xy[j, 0], xy[i, 1] - xy[j, 1]
+                xx, xy_, yy = r[i, 0] + r[j, 0], r[i, 1] + r[j, 1], r[i, 2] + r[j, 2]
+                if yy * x * x - 2 * xy_ * x * y + xx * y * y > limit * (xx * yy - xy_ * xy_):
+                    out = False
+    return out
 
 
 cdef struct Scene:

@@ -31,6 +31,9 @@ from spoton_edge.tracklet_book import TrackletBook, keys_of
 from spoton_edge.twins import Twins
 from spoton_edge.types import F4, F8, I2, I4, I8, U8, Bool, Event, GlobalTracks, Reason, Tracklets, TrackState
 
+_ANGLE = np.arange(8) * np.pi / 4
+AROUND = np.stack([np.cos(_ANGLE), np.sin(_ANGLE)], axis=1)  # the places a metre from one, (8, 2)
+AROUND.flags.writeable = False
 WATCHED_NS = 2_000_000_000  # a camera that saw a person so lately has not lost him
 
 
@@ -210,10 +213,9 @@ class Associator:
                     started,
                     self.policy.gate,
                 )
-                mates = np.flatnonzero(track == near)
                 if (
                     near >= 0
-                    and self._agree(seen, np.array([i]), mates)
+                    and self._agree(seen, np.array([i]), np.flatnonzero(track == near))
                     and self._tracks.fuse(np.array([near], np.int32), xy[None], r[None], lag_s, self.policy.gate).all()
                 ):
                     track[i] = near
@@ -222,11 +224,7 @@ class Associator:
 
     def _agree(self, seen: Tracklets, one: I8, other: I8) -> bool:
         """Whether every foot point of the rows `one` could be in one place with every one of `other`."""
-        apart = seen.ground_xy[one][:, None] - seen.ground_xy[other][None]
-        xx, xy, yy = np.moveaxis(seen.ground_cov[one][:, None] + seen.ground_cov[other][None], 2, 0)
-        x, y = apart[..., 0], apart[..., 1]
-        far = yy * x * x - 2 * xy * x * y + xx * y * y > self.policy.gate * (xx * yy - xy * xy)
-        return not far.any()
+        return matching.agree(seen.ground_xy, seen.ground_cov, one, other, self.policy.gate)
 
     def _note(self, seen: Tracklets, found: Match, held: I4, at: I4, events: list[Event]) -> None:
         """Write down who is whom now, and tell of cameras that a person has come into."""
@@ -323,7 +321,8 @@ class Associator:
     def _name(self, events: list[Event]) -> None:
         """Sure candidates take up the id they can be, or get a new one."""
         table, record = self._tracks, self._tracks.record
-        candidates = np.flatnonzero(record["global_id"] < 0).astype(np.int32)
+        sure = (record["global_id"] < 0) & (record["sureness"] >= self.policy.sure_nats)
+        candidates = np.flatnonzero(sure).astype(np.int32)
         if not len(candidates):
             return
         need = np.full(len(candidates), self.policy.sure_nats)
@@ -370,8 +369,7 @@ class Associator:
 
     def _inner(self, xy: F8) -> F8:
         """1 for places (n, 2) that nobody can have come to unseen, as all around them is in view; else 0."""
-        angle = np.arange(8) * np.pi / 4
-        around = xy[:, None] + np.stack([np.cos(angle), np.sin(angle)], axis=1)
+        around = xy[:, None] + AROUND
         in_view = self.site.watched(around.reshape(-1, 2))
         return np.asarray(in_view.reshape(-1, 8).all(axis=1), np.float64)
 
@@ -394,21 +392,24 @@ class Associator:
     def _retire(self, events: list[Event]) -> None:
         """Candidates that nothing speaks for any more go; people nobody sees are lost, and in the end forgotten."""
         table, record, policy, now_ns = self._tracks, self._tracks.record, self.policy, self._tracks.now_ns
-        unseen_s = (now_ns - record["seen_ns"]) * 1e-9
         named = record["global_id"] >= 0
-        dead = ~named & ((unseen_s > policy.hold_s) | (record["sureness"] < -policy.hit_nats))
-        in_view = self.site.watched(table.state[:, :2])
-        doubtful = (record["sureness"] < 0) | (unseen_s > policy.coast_s) | ((unseen_s > policy.leave_s) & ~in_view)
-        doubtful |= table.position_sd() > policy.coast_sd_m  # never where there is no place
-        lost = named & (unseen_s > 0) & doubtful
+        unseen_s = (now_ns - record["seen_ns"]) * 1e-9
+        dead = np.flatnonzero(~named & ((unseen_s > policy.hold_s) | (record["sureness"] < -policy.hit_nats)))
+        lost = np.flatnonzero(named & (unseen_s > 0))
+        if len(lost):
+            in_view, unseen_s = self.site.watched(table.state[lost, :2]), unseen_s[lost]
+            doubtful = (record["sureness"][lost] < 0) | (unseen_s > policy.coast_s)
+            doubtful |= (unseen_s > policy.leave_s) & ~in_view
+            doubtful |= table.position_sd(lost) > policy.coast_sd_m  # never where there is no place
+            lost = lost[doubtful]
         for old in record[lost]:
             events.append(Event("lost", now_ns, int(old["global_id"]), camera=int(old["seen_camera"])))
         for entry in record["entry"][dead]:
             self._looks.release(int(entry))
-        if lost.any():
+        if len(lost):
             self._lost = np.concatenate([self._lost, record[lost]])
-        for row in np.flatnonzero(dead | lost):
-            table.drop(int(row))
+        for row in (*dead.tolist(), *lost.tolist()):
+            table.drop(row)
         table.sweep()
         self._forget(events)
 

@@ -150,6 +150,6 @@ class TrackTable:
         self.state, self.cov = self.state.take(rows, axis=0), self.cov.take(rows, axis=0)
         self._room = self.record, self.state, self.cov
 
-    def position_sd(self) -> F8:
-        """(M,) m; NaN where a track cannot be placed."""
-        return np.asarray(np.sqrt(0.5 * (self.cov[:, 0, 0] + self.cov[:, 1, 1])))
+    def position_sd(self, rows: NDArray[np.integer]) -> F8:
+        """Of `rows` (n,), m; NaN where a track cannot be placed."""
+        return np.asarray(np.sqrt(0.5 * (self.cov[rows, 0, 0] + self.cov[rows, 1, 1])))

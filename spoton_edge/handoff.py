@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from spoton_edge.types import F8, I2, I8, Bool
+from spoton_edge._ext import handoff
+from spoton_edge._ext.handoff import FIRST_LINK, NO_GATE, WALK_GATE
+from spoton_edge.types import F8, I2, I4, I8, U8
+
+__all__ = ["FIRST_LINK", "NO_GATE", "QUADRANTS", "WALK_GATE", "Handoff", "Link", "Sight"]
 
 QUADRANTS = ("upper_left", "upper_right", "lower_left", "lower_right")
-NO_GATE, WALK_GATE, FIRST_LINK = -2, -1, 0
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Handoff:
     links: Sequence[Link]
     image_sizes: F8
     max_speed_mps: float = 3.0
-    _linked: frozenset[int] = field(init=False)
+    _table: tuple[I2, F8, U8, I4, F8] = field(init=False)  # the links, as `ext/handoff.pyx` reads them
 
     def __post_init__(self) -> None:
         for link in self.links:
@@ -59,45 +61,46 @@ class Handoff:
                     raise ValueError(f"zone {zone!r} is none of {', '.join(QUADRANTS)}")
                 if isinstance(zone, str) and not np.isfinite(self.image_sizes[camera]).all():
                     raise ValueError(f"zone {zone!r}: the image size of camera {camera} is not known; use a polygon")
-        object.__setattr__(self, "_linked", frozenset(link.camera for link in self.links))
+        object.__setattr__(self, "_table", self._tabled())
 
     def gates(self, lost: Sight, new: Sight) -> I2:
         """Which gate is open from each lost (L,) to each new sight (N,): (L, N) of NO_GATE, WALK_GATE or a link.
 
         The same camera needs no link; without a place on the floor it is open, as nothing speaks against it.
         """
-        gap_s = (new.seen_ns[None, :] - lost.seen_ns[:, None]) * 1e-9
-        distance = np.linalg.norm(new.xy[None] - lost.xy[:, None], axis=2)
-        placed = np.isfinite(distance)
-        reach = self.max_speed_mps * np.maximum(gap_s, 0) + 3.0 * np.hypot(lost.sd_m[:, None], new.sd_m[None, :])
-        near = np.where(placed, distance <= reach, True)
-        same = lost.camera[:, None] == new.camera[None, :]
-        linked = np.isin(lost.camera, list(self._linked))[:, None]
-        out = np.where((same | (~linked & placed)) & near & (gap_s > 0), WALK_GATE, NO_GATE).astype(np.int16)
-        for k, link in enumerate(self.links):
-            leaves = (lost.camera == link.camera) & self._in_zone(link.zone, link.camera, lost.foot)
-            enters = (new.camera == link.to) & self._in_zone(link.enter, link.to, new.foot)
-            in_time = (gap_s >= link.travel_s[0]) & (gap_s <= link.travel_s[1])
-            out[leaves[:, None] & enters[None, :] & in_time & near & ~same] = FIRST_LINK + k
-        return out
+        return handoff.gates(
+            lost.camera,
+            lost.foot,
+            lost.seen_ns,
+            lost.xy,
+            lost.sd_m,
+            new.camera,
+            new.foot,
+            new.seen_ns,
+            new.xy,
+            new.sd_m,
+            *self._table,
+            self.max_speed_mps,
+        )
 
-    def _in_zone(self, zone: str | Sequence[Sequence[float]] | None, camera: int, foot: F8) -> Bool:
-        """Which foot points (n, 2) px lie in a quadrant or polygon; all where there is no zone."""
+    def _tabled(self) -> tuple[I2, F8, U8, I4, F8]:
+        """Cameras (K, 2), travel_s (K, 2), kinds of zones (K, 2), where their corners start (2 K + 1,), corners."""
+        cameras = np.array([(link.camera, link.to) for link in self.links], np.int16).reshape(-1, 2)
+        travel_s = np.array([link.travel_s for link in self.links], np.float64).reshape(-1, 2)
+        zones = [
+            self._zone(zone, camera)
+            for link in self.links
+            for zone, camera in ((link.zone, link.camera), (link.enter, link.to))
+        ]
+        kinds = np.array([kind for kind, _ in zones], np.uint8).reshape(-1, 2)
+        starts = np.cumsum([0, *(len(corners) for _, corners in zones)], dtype=np.int32)
+        return cameras, travel_s, kinds, starts, np.concatenate([np.zeros((0, 2)), *(corners for _, corners in zones)])
+
+    def _zone(self, zone: str | Sequence[Sequence[float]] | None, camera: int) -> tuple[int, F8]:
+        """Its kind and corners; of a quadrant the picture's middle and the way from there."""
         if zone is None:
-            return np.ones(len(foot), np.bool_)
+            return handoff.ANYWHERE, np.zeros((0, 2))
         if isinstance(zone, str):
-            width, height = self.image_sizes[camera]
-            left, upper = foot[:, 0] < width / 2, foot[:, 1] < height / 2
-            return np.asarray((left == ("left" in zone)) & (upper == ("upper" in zone)))
-        return in_polygon(zone, foot)
-
-
-def in_polygon(polygon: ArrayLike, points: F8) -> Bool:
-    """Which points (n, 2) lie in a polygon (m, 2), by the even-odd rule."""
-    a = np.asarray(polygon, np.float64).reshape(-1, 2)
-    b = np.roll(a, 1, axis=0)
-    x, y = points[:, :1], points[:, 1:]
-    crosses = (a[:, 1] > y) != (b[:, 1] > y)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        left = x < (b[:, 0] - a[:, 0]) * (y - a[:, 1]) / (b[:, 1] - a[:, 1]) + a[:, 0]
-    return np.asarray((crosses & left).sum(axis=1) % 2 == 1)
+            way = [-1.0 if "left" in zone else 1.0, -1.0 if "upper" in zone else 1.0]
+            return handoff.QUADRANT, np.array([self.image_sizes[camera] / 2, way])
+        return handoff.POLYGON, np.asarray(zone, np.float64).reshape(-1, 2)

@@ -42,7 +42,7 @@ def judge(
         record["first_foot"],
         record["born_ns"],
         table.state[ready, :2],
-        table.position_sd()[ready],
+        table.position_sd(ready),
     )
     gates = handoff.gates(lost, new)
     distance = np.linalg.norm(new.xy[None] - lost.xy[:, None], axis=2)

@@ -1,11 +1,14 @@
-"""Slow, obvious twins of the compiled identity core: `ground`, `fusion`, `matching` and `similarity` must agree."""
+"""Slow, obvious twins of the compiled identity core: `ground`, `fusion`, `handoff`, `matching`, `similarity`."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from spoton_edge.ground_plane import FootModel, GroundPlane
+from spoton_edge.handoff import FIRST_LINK, NO_GATE, WALK_GATE, Handoff, Sight
 from spoton_edge.types import F4, F8, I2, I4, I8, Bool, FootPoint
 
 ACCIDENT, SPREAD = 0.05, 9.0
@@ -165,3 +168,41 @@ def foot_kind(box: F4, others: F4, image_size: tuple[int, int], model: FootModel
         if other[3] > box[3] and covers.mean() > model.cover:
             return FootPoint.COVERED
     return FootPoint.SEEN
+
+
+def in_polygon(polygon: Sequence[Sequence[float]], u: float, v: float) -> bool:
+    """By the winding angle: a full turn around a point inside, none around one outside."""
+    corners = np.asarray(polygon, np.float64) - [u, v]
+    angle = np.arctan2(corners[:, 1], corners[:, 0])
+    turns = (np.diff(angle, append=angle[0]) + np.pi) % (2 * np.pi) - np.pi
+    return bool(abs(turns.sum()) > np.pi)
+
+
+def handoff_gate(handoff: Handoff, lost: Sight, i: int, new: Sight, j: int) -> int:
+    """The gate from one lost to one new sight, rule by rule."""
+
+    def lies_in(zone: str | Sequence[Sequence[float]] | None, camera: int, foot: F8) -> bool:
+        if zone is None:
+            return True
+        if isinstance(zone, str):
+            u, v = foot / handoff.image_sizes[camera]
+            return zone == f"{'upper' if v < 0.5 else 'lower'}_{'left' if u < 0.5 else 'right'}"
+        return in_polygon(zone, *foot)
+
+    gap_s = (int(new.seen_ns[j]) - int(lost.seen_ns[i])) * 1e-9
+    distance = float(np.linalg.norm(new.xy[j] - lost.xy[i]))
+    placed = bool(np.isfinite(distance))
+    reach = handoff.max_speed_mps * max(gap_s, 0.0) + 3.0 * float(np.hypot(lost.sd_m[i], new.sd_m[j]))
+    if placed and distance > reach:
+        return NO_GATE
+    here, there = int(lost.camera[i]), int(new.camera[j])
+    if here == there:
+        return WALK_GATE if gap_s > 0 else NO_GATE
+    gate = NO_GATE
+    if placed and gap_s > 0 and here not in [link.camera for link in handoff.links]:
+        gate = WALK_GATE
+    for number, link in enumerate(handoff.links):
+        possible = (link.camera, link.to) == (here, there) and link.travel_s[0] <= gap_s <= link.travel_s[1]
+        if possible and lies_in(link.zone, here, lost.foot[i]) and lies_in(link.enter, there, new.foot[j]):
+            gate = FIRST_LINK + number
+    return gate

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spoton_edge.handoff import FIRST_LINK, NO_GATE, WALK_GATE, Handoff, Link, Sight, in_polygon
-from spoton_edge.types import F8
+from spoton_edge.handoff import FIRST_LINK, NO_GATE, WALK_GATE, Handoff, Link, Sight
+from tests.reference_identity import handoff_gate
 
 SIZES = np.array([[100.0, 80.0], [100.0, 80.0], [100.0, 80.0]])
 
@@ -79,9 +79,34 @@ def test_bad_links_are_refused() -> None:
         Handoff([Link(0, "lower_left", 1, (1, 2))], np.full((2, 2), np.nan))
 
 
-@given(st.lists(st.tuples(st.floats(-2, 2), st.floats(-2, 2)), min_size=1, max_size=20))
-def test_a_polygon_holds_what_lies_in_it(points: list[tuple[float, float]]) -> None:
-    square = [[-1, -1], [1, -1], [1, 1], [-1, 1]]
-    p: F8 = np.array(points)
-    clear = (np.abs(np.abs(p) - 1) > 1e-9).all(axis=1)
-    np.testing.assert_array_equal(in_polygon(square, p)[clear], (np.abs(p) < 1).all(axis=1)[clear])
+def sights(rng: np.random.Generator, count: int) -> Sight:
+    xy = rng.uniform(0, 12, (count, 2))
+    xy[rng.random(count) < 0.3] = np.nan
+    return Sight(
+        camera=rng.integers(-1, 3, count).astype(np.int16),
+        foot=rng.uniform(0, 100, (count, 2)),
+        seen_ns=rng.integers(0, 10_000_000_000, count),
+        xy=xy,
+        sd_m=rng.uniform(0, 1, count),
+    )
+
+
+ZONES = st.sampled_from(["upper_left", "lower_right", [[10, 10], [90, 20], [80, 70], [40, 40], [5, 75]]])
+LINKS = st.builds(
+    Link,
+    camera=st.integers(0, 2),
+    zone=ZONES,
+    to=st.integers(0, 2),
+    travel_s=st.tuples(st.floats(0, 2), st.floats(2, 8)),
+    enter=st.none() | ZONES,
+)
+
+
+@given(st.integers(0, 2**32 - 1), st.lists(LINKS, max_size=3), st.integers(0, 6), st.integers(0, 6))
+@settings(deadline=None)
+def test_all_gates_of_a_step_are_as_their_twin_has_them(seed: int, links: list[Link], left: int, came: int) -> None:
+    rng = np.random.default_rng(seed)
+    handoff, lost, new = Handoff(links, SIZES), sights(rng, left), sights(rng, came)
+    got = handoff.gates(lost, new)
+    assert got.shape == (left, came)
+    assert got.tolist() == [[handoff_gate(handoff, lost, i, new, j) for j in range(came)] for i in range(left)]

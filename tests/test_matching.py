@@ -163,6 +163,50 @@ def test_cosines_are_computed_where_the_gate_is_open_and_nowhere_else(
     assert (out[~open_] == -7).all()
 
 
+@given(SEEDS, st.integers(1, 9), st.integers(1, 6))
+@settings(deadline=None)
+def test_who_is_nearest_and_whether_views_agree_is_told_as_by_their_twins(seed: int, rows: int, count: int) -> None:
+    rng = np.random.default_rng(seed)
+    (state, cov), (xy, r, _) = tracks(rng, count), feet(rng, rows)
+    camera, track = rng.integers(0, 2, rows).astype(np.int16), rng.integers(-1, count, rows).astype(np.int32)
+    row, first = int(rng.integers(rows)), int(rng.integers(count))
+    taken = set(track[:row][camera[:row] == camera[row]].tolist())
+    d2 = {j: twin.distance2(state[j], cov[j], xy[row], r[row], 0.0) for j in range(first, count) if j not in taken}
+    near = [j for j in d2 if d2[j] <= 9.0]
+    want = min(near, key=lambda j: d2[j]) if near else -1
+    assert matching.nearest(xy, r, camera, track, state, cov, row, first, 9.0) == want
+
+    one, other = np.flatnonzero(camera == 0), np.flatnonzero(camera == 1)
+    nobody = np.zeros((4, 4))
+    apart = [twin.distance2(np.array([*xy[j], 0, 0]), nobody, xy[i], r[i] + r[j], 0.0) for i in one for j in other]
+    assert matching.agree(xy, r, one, other, 9.0) == all(d <= 9.0 for d in apart)
+
+
+@given(SEEDS, st.integers(1, 12), st.integers(1, 4))
+@settings(deadline=None)
+def test_views_are_fused_the_surest_first_whatever_their_order(seed: int, rows: int, count: int) -> None:
+    rng = np.random.default_rng(seed)
+    (state, cov), (xy, r, lag_s) = tracks(rng, count), feet(rng, rows)
+    track = rng.integers(-1, count, rows).astype(np.int32)
+    want, want_cov, want_taken = state.copy(), cov.copy(), np.zeros(rows, np.bool_)
+    for i in sorted(np.flatnonzero(track >= 0), key=lambda i: r[i, 0] + r[i, 2]):
+        j = track[i]
+        now = want[j, 2:]
+        agreed = all(
+            twin.distance2(np.array([*xy[q], *now]), np.zeros((4, 4)), xy[i], r[i] + r[q], lag_s[i] - lag_s[q]) <= 16
+            for q in np.flatnonzero((track == j) & want_taken)
+        )
+        if agreed and twin.distance2(want[j], want_cov[j], xy[i], r[i], lag_s[i]) <= 16:
+            want[j], want_cov[j] = twin.absorb(want[j], want_cov[j], xy[i], r[i], lag_s[i])
+            want[j, 2:] /= max(np.linalg.norm(want[j, 2:]) / 3.0, 1.0)
+            want_taken[i] = True
+    taken, order = np.empty(rows, np.uint8), rng.permutation(rows)
+    fusion.update(state, cov, track[order], xy[order], r[order], lag_s[order], 16.0, 3.0, taken)
+    assert taken.view(np.bool_).tolist() == want_taken[order].tolist()
+    np.testing.assert_allclose(state, want, atol=1e-9)
+    np.testing.assert_allclose(cov, want_cov, atol=1e-9)
+
+
 def test_shapes_that_do_not_fit_are_refused() -> None:
     state, cov = tracks(np.random.default_rng(0), 2)
     with pytest.raises(ValueError, match="rows"):

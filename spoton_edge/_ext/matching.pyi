@@ -1,7 +1,8 @@
-from spoton_edge.types import F8, I2, I4, U8
+from spoton_edge.types import F8, I2, I4, I8, U8
 
 def open_pairs(xy: F8, r: F8, lag_s: F8, state: F8, cov: F8, limit: float) -> tuple[I4, I4, F8]: ...
 def nearest(xy: F8, r: F8, camera: I2, track: I4, state: F8, cov: F8, row: int, first: int, limit: float) -> int: ...
+def agree(xy: F8, r: F8, one: I8, other: I8, limit: float) -> bool: ...
 def compete(
     camera: I2,
     xy: F8,

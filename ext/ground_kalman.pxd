@@ -6,6 +6,7 @@ cdef extern from "ground_filter.h" nogil:
     ground_innovation ground_innovate(
         const double *state, const double *cov, const double *xy, const double *r, double lag_s
     )
+    double ground_nats(const ground_innovation *n, const double *r)
     double ground_gain(const ground_innovation *n, const double *r, double worth, double density)
     void ground_absorb(double *state, double *cov, ground_innovation n, const double *r)
 

@@ -18,6 +18,7 @@ from ground_kalman cimport (
     ground_gain,
     ground_innovate,
     ground_innovation,
+    ground_nats,
     ground_pairs,
     ground_reach,
     ground_tracks,

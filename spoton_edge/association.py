@@ -99,7 +99,7 @@ class Associator:
                     seen_ns=int(person["seen_ns"]),
                     xy=(state[0], state[1]) if placed else None,
                     velocity=(state[2], state[3]),
-                    sd_m=float(self._tracks.position_sd()[row]) if placed else 0.0,
+                    sd_m=float(self._tracks.position_sd(np.array([row]))[0]) if placed else 0.0,
                     camera=int(person["seen_camera"]),
                     foot=(float(person["seen_foot"][0]), float(person["seen_foot"][1])),
                     height_px=float(box[-1, 3] - box[-1, 1]) if len(box) else 0.0,

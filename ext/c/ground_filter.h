@@ -53,6 +53,13 @@ static inline void ground_densities(const ground_innovation *n, const double *r,
     *accident = GROUND_ACCIDENT * exp(-0.5 * far.d2) / sqrt(far.det);
 }
 
+/* Negative log density of an innovation, in nats. */
+static inline double ground_nats(const ground_innovation *n, const double *r) {
+    double regular, accident;
+    ground_densities(n, r, &regular, &accident);
+    return GROUND_LOG_2PI - log(regular + accident);
+}
+
 /* An upper bound of exp(-x) for x >= 0 without the exponential: its series cut off below the line. */
 static inline double ground_exp_bound(double x) { return 1.0 / (1 + x * (1 + x * (0.5 + x * (1.0 / 6 + x * (1.0 / 24))))); }
 

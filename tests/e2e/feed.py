@@ -164,7 +164,7 @@ class Feed:
 
     def _status(self, number: int) -> Status:
         cameras = [
-            CameraStatus(name, "live" if camera == 0 else "stalled", 15.0, number, 0, 0)
+            CameraStatus(name, "live" if camera == 0 else "stalled", 15.0, number, 4, camera, 120.0)
             for camera, name in enumerate(self._names)
         ]
         return Status(cameras, number, RATE_HZ, len(self.walk.ids))

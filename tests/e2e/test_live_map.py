@@ -187,7 +187,9 @@ def test_a_click_on_a_camera_shows_what_it_covers_and_its_health_is_told(browser
     with opened(browser, hall.url) as page:
         card = page.locator('[data-camera="west"]')
         expect(card).to_contain_text("live")
-        expect(page.locator('[data-camera="east"]')).to_contain_text("stalled")
+        east = page.locator('[data-camera="east"]')
+        expect(east).to_contain_text("stalled")
+        expect(east).to_contain_text("15.0 fps, 4 dropped, 1 damaged, clock +120 ms")
         expect(card.locator(".zones")).to_contain_text("door")
         until(lambda: read(page, "mark_at", "west"))
         plain = read(page, "ground", [-4.03, 2.97])
@@ -213,7 +215,7 @@ def test_pause_scrub_and_replay(browser: Browser, hall: Served) -> None:
         assert (
             abs(earlier["x"] - still["x"]) <= 2.5 * SPEED_MPS + 0.5
         )  # as far as they walk, if they did not turn round
-        expect(page.locator("#moment")).to_have_text(re.compile("0:0[2-9]$"))
+        expect(page.locator("#moment")).to_have_text(re.compile(r"\d:\d\d$"))
         expect(row(page, 1)).to_be_visible()
         page.locator("#pause").click()
         expect(page.locator("#link")).to_have_text("replay")

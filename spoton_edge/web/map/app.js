@@ -89,8 +89,7 @@ function siteCame() {
 }
 
 function restarted() {
-  follow(null);
-  pictures.forget();
+  pictures.forget(); // whoever is followed stays so: people in view may keep their ids
   model.events.push({
     now: performance.now(), kind: "the daemon was started again", time: Date.now() / 1000, id: null, other: null,
     camera: null, from: null, detail: null, reason: null,

@@ -191,6 +191,7 @@ function statusOf(message) {
       fps: number(camera.fps),
       dropped: number(camera.dropped),
       bad: number(camera.bad_frames),
+      skew: number(camera.skew_ms),
     });
   }
   return { cameras, rate: number(message.batch_rate_hz) };

@@ -6,6 +6,7 @@ import { personColour } from "./colours.js";
 import { element, fixed, keyed, say } from "./dom.js";
 import { LOST, PREDICTED } from "./model.js";
 
+const SKEW_MS = 50; // of a camera's clock that is worth telling
 const STATE_WORDS = { live: "live", ended: "recording ended" };
 
 export class Pictures {
@@ -44,7 +45,7 @@ export class Pictures {
       card.parts.state.dataset.state = health?.state ?? "unknown";
       say(card.parts.state, STATE_WORDS[health?.state] ?? health?.state ?? "not heard of");
       say(card.parts.count, past ? "" : `${seen}`);
-      say(card.parts.figures, health ? `${fixed(health.fps, 1)} fps${health.dropped ? `, ${health.dropped} dropped` : ""}` : "");
+      say(card.parts.figures, health ? figuresOf(health) : "");
       keyed(card.parts.zones, [...zones.keys()], (name) => element("li"));
       for (const [name, count] of zones) say(card.parts.zones.held.get(name), `${name} ${count}`);
       this.#paint(card.parts.canvas, camera, followed, stale || past);
@@ -128,4 +129,12 @@ export class Pictures {
     }
     context.globalAlpha = 1;
   }
+}
+
+function figuresOf({ fps, dropped, bad, skew }) {
+  const told = [`${fixed(fps, 1)} fps`];
+  if (dropped) told.push(`${dropped} dropped`);
+  if (bad) told.push(`${bad} damaged`);
+  if (Math.abs(skew ?? 0) >= SKEW_MS) told.push(`clock ${skew > 0 ? "+" : "−"}${Math.abs(skew).toFixed(0)} ms`);
+  return told.join(", ");
 }

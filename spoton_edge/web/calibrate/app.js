@@ -73,7 +73,7 @@ function refresh() {
   floor.draw();
   $("undo").disabled = !store.past.length;
   $("redo").disabled = !store.future.length;
-  $("save").disabled = !store.dirty;
+  $("save").disabled = !store.dirty || store.saving;
 }
 
 function drawTexts() {
@@ -186,7 +186,8 @@ function link() {
   floor.onHover = (at) => point(floor, at);
 }
 
-async function load(keep = []) {
+/** Takes the file as it is now; keep: gives the cameras of the draft that are to lie over it. */
+async function load(keep = () => []) {
   try {
     site = await api.site();
   } catch (error) {
@@ -197,7 +198,7 @@ async function load(keep = []) {
   $("site-name").textContent = site.site;
   $("file").textContent = site.file;
   document.title = `${site.site}: calibrator`;
-  store.load(site, keep);
+  store.load(site, keep());
 }
 
 // --- start ---

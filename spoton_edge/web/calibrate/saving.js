@@ -26,26 +26,44 @@ function ask(title, content, buttons) {
 
 /** The function that saves; notify, load and refresh are the page's. */
 export function saving(store, { notify, load, refresh }) {
-  async function save(confirmed = false) {
-    if (!store.dirty) return;
-    $("save").disabled = true;
+  /** One at a time, up to the last answer and until the file is read again. */
+  async function save() {
+    if (!store.dirty || store.saving) return;
+    store.saving = true;
+    refresh();
     try {
-      const answer = await api.save(store.draft(), confirmed);
-      store.take(answer);
-      if (answer.saved) await saved(answer);
-      else await confirmRefused(answer);
-    } catch (error) {
-      if (error.status === 409) await changedOnDisk(error.message);
-      else notify(`Not saved: ${error.message}`, "bad");
+      await attempt(false);
     } finally {
+      store.saving = false;
       refresh();
     }
   }
 
-  async function saved(answer) {
-    const unfinished = store.cameras.filter((camera) => answer.unfinished.includes(camera.name) || camera.points.some((point) => !isWhole(point)));
+  async function attempt(confirmed) {
+    try {
+      const sent = store.draft();
+      const answer = await api.save(sent, confirmed);
+      store.take(answer);
+      if (answer.saved) await saved(answer, sent);
+      else await confirmRefused(answer);
+    } catch (error) {
+      if (error.status === 409) await changedOnDisk(error.message);
+      else notify(`Not saved: ${error.message}`, "bad");
+    }
+  }
+
+  async function saved(answer, sent) {
+    // Half points are in no file, and what was done while the file was written is not in this one.
+    const unfinished = () => {
+      const now = store.draft().cameras;
+      return store.cameras.flatMap((camera) => {
+        if (JSON.stringify(now[camera.name]) !== JSON.stringify(sent.cameras[camera.name])) return [camera];
+        const half = answer.unfinished.includes(camera.name) || camera.points.some((point) => !isWhole(point));
+        return half ? [{ ...camera, changed: { points: true, region: false, handoff: false } }] : [];
+      });
+    };
     const note = answer.unfinished.length ? ` ${answer.unfinished.join(", ")}: too few points, its ground is as it was.` : "";
-    await load(unfinished.map((camera) => ({ ...camera, changed: { points: true, region: false, handoff: false } })));
+    await load(unfinished);
     notify(`Saved; what was there is in ${answer.backup}.${note} Have the running daemon take it up:`, "", answer.reload);
   }
 
@@ -55,7 +73,7 @@ export function saving(store, { notify, load, refresh }) {
       .map((camera) => el("li", {}, el("strong", { textContent: `${camera.name}: ` }), camera.reasons[0]));
     const text = el("p", { textContent: "The daemon would run these cameras without places:" });
     const choice = await ask("Not good yet", [text, el("ul", {}, ...lines)], [["Save all the same", "save"], ["Go on calibrating", "", true]]);
-    if (choice === "save") await save(true);
+    if (choice === "save") await attempt(true);
   }
 
   async function changedOnDisk(message) {
@@ -64,7 +82,7 @@ export function saving(store, { notify, load, refresh }) {
       ["Load it, keep my changes", "keep", true],
       ["Go back", ""],
     ]);
-    if (choice) await load(choice === "keep" ? store.cameras : []);
+    if (choice) await load(() => (choice === "keep" ? store.cameras : []));
   }
 
   return save;

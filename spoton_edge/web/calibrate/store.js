@@ -9,6 +9,7 @@ export class Store {
     this.current = 0;
     this.chosen = null; // index of a point of the current camera
     this.read = "";
+    this.saving = false;
     this.verdicts = new Map(); // camera -> answer of /judge
     this.pairs = [];
     this.listeners = new Set();

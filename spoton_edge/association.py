@@ -124,6 +124,14 @@ class Associator:
         self._next_id, self._began_ns = before._next_id, before._began_ns
         self._resumption = before._resumption
 
+    def forget_looks(self, appearance: Appearance | None) -> None:
+        """Another Re-ID model describes people from now on: everybody keeps his id, and is looked at anew.
+
+        appearance: statistics of the new model; None: learned on the site."""
+        self._looks = self._looks.of_another_model(appearance)
+        self._tracks.record["entry"] = self._lost["entry"] = -1
+        self._book.entry["embedded_ns"] = 0
+
     @property
     def budget_hits(self) -> int:
         """Steps in which more crops were wanted than the budget allows."""

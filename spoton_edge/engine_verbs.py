@@ -92,8 +92,7 @@ def run_build(options: argparse.Namespace) -> int:
         key = key_of(need.model, need.work, library, library_version(library), gpu)
         found = engines.find(key)
         if found is None:
-            last = engines.last_build_s(key.model, library)
-            print(f"{need.key}: building {key.stem}{f', about {last:.0f} s' if last else ''}", file=sys.stderr)
+            print(f"{need.key}: building {key.stem}", file=sys.stderr)
             found = build(engines, key, need.model, progress=Progress(), cross=cross)
         print(found)
     return ExitCode.STOPPED
@@ -177,16 +176,17 @@ def run_compare(options: argparse.Namespace) -> int:
 
 
 class Progress:
-    """Prints how far a build is, a line for each tenth."""
+    """Prints how far a build is and how long it will take, a line for each tenth."""
 
     def __init__(self) -> None:
         self._tenths = -1
 
-    def __call__(self, phase: str, done: float) -> None:
+    def __call__(self, phase: str, done: float, left_s: float | None) -> None:
         """See engine.builder.Progress."""
         if int(10 * done) > self._tenths:
             self._tenths = int(10 * done)
-            print(f"  {100 * done:3.0f} %  {phase}", file=sys.stderr, flush=True)
+            left = f", about {left_s:.0f} s left" if left_s else ""
+            print(f"  {100 * done:3.0f} %  {phase}{left}", file=sys.stderr, flush=True)
 
 
 def _verb(verbs: Any, name: str, run: Callable[[argparse.Namespace], int], text: str, long: str) -> Any:

@@ -21,6 +21,10 @@ class Looks:
         self._free = list(range(people))[::-1]
         self._refresh_ns = int(refresh_s * 1e9)
 
+    def of_another_model(self, appearance: Appearance | None) -> Looks:
+        """Empty galleries for as many people, for vectors that cannot be compared with the ones here."""
+        return Looks(appearance, self._room, self._refresh_ns / 1e9)
+
     def inherit(self, before: Looks) -> None:
         """Take over everybody's gallery and what was learned of cosines, from one for as many people."""
         self._gallery, self._evidence, self._free = before._gallery, before._evidence, before._free

@@ -89,19 +89,24 @@ def build_appearance(site: config.Site, cache: Path, backends: Backends) -> Reid
 
 
 class BuildLog:
-    """Tells systemd how far the build of an engine is, which makes the start take longer, and the log at most every
-    few seconds."""
+    """Tells how far the build of an engine is: the log, at most every few seconds; systemd, whose limit for the start
+    is put off; and once the daemon serves, whoever reads `line`, as its status line has other things to tell too."""
 
     EVERY_S = 5.0
 
     def __init__(self, systemd: Systemd) -> None:
         self._systemd = systemd
         self._next = time.monotonic() + self.EVERY_S
+        self.serving = False
+        self.line = ""  # empty: nothing is being built
 
-    def __call__(self, phase: str, done: float) -> None:
-        """See engine.builder.Progress."""
-        self._systemd.extend(STUCK_S + self.EVERY_S)  # a builder that is silent for longer is killed
-        self._systemd.status(f"building an engine: {100 * done:.0f} %, {phase}")
-        if time.monotonic() >= self._next:
+    def __call__(self, phase: str, done: float, left_s: float | None) -> None:
+        """See engine.builder.Progress; from any thread."""
+        left = f", about {left_s:.0f} s left" if left_s else ""
+        self.line = f"building an engine: {100 * done:.0f} %{left}, {phase}" if done < 1 else ""
+        if not self.serving:
+            self._systemd.extend(STUCK_S + self.EVERY_S)  # a builder that is silent for longer is killed
+            self._systemd.status(self.line or "loading networks")
+        if self.line and time.monotonic() >= self._next:
             self._next = time.monotonic() + self.EVERY_S
-            log.info("building an engine: %d %%, %s", 100 * done, phase)
+            log.info("%s", self.line)

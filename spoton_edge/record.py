@@ -30,6 +30,7 @@ class Record:
     batches: int = 0
     rows: int = 0
     lost: int = 0
+    network: int = 0  # that made the vectors
 
     def add(self, reply: dict[str, Any]) -> None:
         """Take in one answer of the daemon."""
@@ -37,6 +38,10 @@ class Record:
         part["xyxy"] = part["xyxy"].reshape(-1, 4)
         if len(part["described"]):
             part["embedding"] = part["embedding"].reshape(len(part["described"]), -1)
+        if reply["network"] != self.network:
+            self.network = reply["network"]
+            for old in self.parts:  # vectors of two networks cannot be compared: those of the last one are written
+                old["described"], old["embedding"] = old["described"][:0], old["embedding"][:0]
         self.parts.append(part)
         self.batches += len(part["number"])
         self.rows += len(part["camera"])

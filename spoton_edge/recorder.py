@@ -9,7 +9,7 @@ import base64
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,7 @@ class Recorder:
         self._batches: deque[_Batch] = deque()
         self._rows = 0
         self._number = 0
+        self._network = 0  # which one made the vectors
         self._wanted_until = self._vectors_until = -np.inf
 
     def take(self, batch: FrameBatch, detections: Detections, tracklets: Tracklets) -> None:
@@ -72,10 +73,17 @@ class Recorder:
         while self._rows > self._kept_rows:
             self._rows -= len(self._batches.popleft().camera)
 
+    def forget_vectors(self) -> None:
+        """From now on another network describes people: no vector of the old one is kept."""
+        self._network += 1
+        none = (np.zeros(0, np.int32), np.zeros((0, 0), np.float32))
+        self._batches = deque(replace(batch, described=none[0], embedding=none[1]) for batch in self._batches)
+
     def since(self, after: int | None, embeddings: bool) -> dict[str, Any]:
         """All batches from number `after` on, as JSON can hold them; None: none yet, but begin to keep them.
 
-        next: what to ask for next time; lost: batches that came too long ago to be kept. Arrays are little-endian
+        next: what to ask for next time; lost: batches that came too long ago to be kept; network: a number that changes
+        when another network makes the vectors, which cannot be compared with those of before. Arrays are little-endian
         bytes in base64: number, captured_ns i8 (B,), batch i4, camera i2, score f4 (N,), xyxy f4 (N, 4), described i4
         (E,), embedding f4 (E, D).
         """
@@ -92,6 +100,7 @@ class Recorder:
         return {
             "next": self._number,
             "lost": int(lost),
+            "network": self._network,
             "number": encode([batch.number for batch in kept], "<i8"),
             "captured_ns": encode([batch.captured_ns for batch in kept], "<i8"),
             "batch": encode(np.repeat(np.arange(len(kept)), sizes), "<i4"),

@@ -21,16 +21,15 @@ from spoton_edge.capture import Capture, Change
 from spoton_edge.description import describe
 from spoton_edge.errors import ConfigError, CredentialError
 from spoton_edge.ground_plane import Site as Ground
-from spoton_edge.network_swap import KEYS as DETECTOR_KEYS
+from spoton_edge.network_swap import KEYS as NETWORK_KEYS
 from spoton_edge.pipeline import Pipeline
 from spoton_edge.types import SiteDescription
 from spoton_edge.wire import Encoder
 
-# Sections and keys that are fixed while a process lives: names that others hold on to, and networks and libraries.
+# Sections and keys that are fixed while a process lives: names that others hold on to, and libraries.
 RESTART = (
     "site",
     "box",
-    "reid.model",
     "publish.format",
     "publish.keys",
     "publish.preview",
@@ -40,7 +39,7 @@ RESTART = (
     "runtime.metrics",
     "uplink",
 )
-SWAPPED = tuple(f"detector.{key}" for key in DETECTOR_KEYS)
+SWAPPED = {section: tuple(f"{section}.{key}" for key in keys) for section, keys in NETWORK_KEYS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +67,8 @@ class Update:
     after: Running
     lines: list[str]  # what changes, for the operator
     restart: list[str]  # keys that stay as they were until a restart
-    swap: config.Site | None  # the site whose detector is to be prepared
+    wanted: config.Site  # whose networks are to be prepared
+    swap: list[str]  # sections with another network
     change: Change
     forgotten: list[int]  # numbers of cameras that went, or show something else
     ground: Ground
@@ -135,12 +135,16 @@ def prepare(before: Running, wanted: config.Site) -> Update:
     for camera in change.cameras:
         if (camera.index in change.moved or camera.index >= len(before.names)) and camera.rate_hz:
             rates[camera.index] = camera.rate_hz
-    swap = any(getattr(wanted.detector, key) != getattr(site.detector, key) for key in DETECTOR_KEYS)
+    changed = set(changed_keys(site, wanted))
+    swap = [section for section, keys_of in SWAPPED.items() if changed.intersection(keys_of)]
+    if "detector" not in swap and len(site.cameras) > before.pipeline.detector.max_batch:
+        swap.append("detector")
     return Update(
         after=replace(before, site=site, names=names, rates_hz=rates),
         lines=lines,
         restart=restart,
-        swap=wanted if swap or len(site.cameras) > before.pipeline.detector.max_batch else None,
+        wanted=wanted,
+        swap=swap,
         change=change,
         forgotten=sorted({*range(len(names))} - {*here} | {*change.moved}),
         ground=ground,
@@ -164,7 +168,7 @@ def settle(running: config.Site, wanted: config.Site) -> tuple[config.Site, list
             site = kept(key, running, site)
             lines.append(f"{key}: needs restart")
             restart.append(key)
-        elif key in SWAPPED:
+        elif key in SWAPPED.get(key.partition(".")[0], ()):
             site = kept(key, running, site)
             lines.append(f"{key}: changed; takes effect when the new network is ready")
         else:

@@ -77,9 +77,8 @@ class Service:
             undo.callback(ids.close)
             self._systemd.status("loading networks")
             threads = site.runtime.threads or 0
-            self._backends = backends = Backends(
-                site.runtime.backend, cache, threads=threads, progress=BuildLog(self._systemd)
-            )
+            self._builds = BuildLog(self._systemd)
+            self._backends = backends = Backends(site.runtime.backend, cache, threads=threads, progress=self._builds)
             run = secrets.token_hex(8)
             self.pipeline = build_pipeline(site, run, self.capture, cache, backends, ids.take)
             self._people = None if fast else PeopleFile(people_file(state, site.site))
@@ -94,6 +93,7 @@ class Service:
             self._preview = build_preview(site, self.pipeline.encoder)
             if self._preview:
                 undo.callback(self._preview.close)
+            self._builds.serving = True
             self._running = Running.start(site, run, self.capture, self.pipeline)
             verbs: dict[str, Handler] = {
                 "status": self.status,
@@ -198,7 +198,7 @@ class Service:
                 self._note_people()
                 if self._running.site.runtime.watch and self._watch.changed():
                     self._reload_asked.set()
-            self._take_detector()
+            self._take_network()
             if self._reload_asked.is_set():
                 self._reload_asked.clear()
                 threading.Thread(target=self._reload_unasked, name="reload", daemon=True).start()
@@ -259,25 +259,23 @@ class Service:
                 return
             self._stop.wait(0.02)
 
-    def _take_detector(self) -> None:
-        """Swap in the detector that a reload has asked for, once it is ready."""
-        taken = self._swap.take()
-        if taken is None:
+    def _take_network(self) -> None:
+        """Swap in a network that a reload has asked for, once it is ready."""
+        ready = self._swap.take()
+        if ready is None:
             return
-        wanted, detector = taken
-        detector.retune(self._running.site.detector.min_score)
-        self.pipeline.detector = detector
         site = self._running.site
-        for key in SWAPPED:
-            site = kept(key, wanted, site)
+        ready.apply(self.pipeline, site.detector.min_score)
+        for key in SWAPPED[ready.section]:
+            site = kept(key, ready.site, site)
         self._running = replace(self._running, site=site)
 
     def _reload(self) -> list[str]:
         self._watch.renew(config.files(self._path))
         update = prepare(self._running, config.load(self._path, with_files=True))
         try:
-            if update.swap is not None:
-                self._swap.need(update.swap)
+            for section in update.swap:
+                self._swap.need(update.wanted, section)
             self._errands.ask(lambda: self._take(update))
         except BaseException:
             update.discard()
@@ -293,10 +291,7 @@ class Service:
             self._preview.know(update.encoder, update.after.names)
             if update.allowed is not None:
                 self._preview.admit(update.allowed)
-        if update.swap is not None:
-            self._swap.ask(update.swap)
-        else:
-            self._swap.close()
+        self._swap.ask(update.wanted, update.swap)
 
     def _note(self, refusal: str) -> None:
         """Tell how a reload went; refusal: why it was refused, empty: it was not."""
@@ -316,7 +311,7 @@ class Service:
     def _note_for_operator(self) -> str:
         notes = [f"reload refused: {self._refusal.splitlines()[0]}"] if self._refusal else []
         notes += [f"needs restart: {', '.join(self._restart)}"] if self._restart else []
-        return "; ".join(notes)
+        return "; ".join([*notes, *self._swap.notes(self._builds.line)])
 
     def _explain(self, identity: int) -> list[str]:
         life = self.pipeline.annals.of(identity, self.pipeline.associator.explain(identity))

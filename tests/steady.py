@@ -37,6 +37,31 @@ strides = [8, 16, 32]
 min_score = 0.1
 nms_iou = 0.65
 """
+LOOKS = """
+name = "{name}"
+kind = "reid"
+about = "looks made up"
+licence = "none"
+family = "osnet"
+[input]
+name = "images"
+shape = ["batch", 3, 64, 32]
+colour = "rgb"
+size = [32, 64]
+fit = "stretch"
+mean = [123.675, 116.28, 103.53]
+std = [58.395, 57.12, 57.375]
+[output]
+name = "output"
+shape = ["batch", {dimension}]
+[embedding]
+dimension = {dimension}
+same_mean = 0.7
+same_std = 0.1
+different_mean = 0.4
+different_std = 0.1
+equal_error = 0.55
+"""
 
 
 def write_detector(folder: Path) -> Path:
@@ -51,6 +76,22 @@ def write_detector(folder: Path) -> Path:
     path = folder / "steady.onnx"
     onnx.save(g.model((SIZE, SIZE), [("output", g.op("Add", flat, g.constant(rows[None])), ["anchors", 85])]), path)
     path.with_suffix(".toml").write_text(MANIFEST)
+    return path
+
+
+def write_reid(path: Path, dimension: int) -> Path:
+    """A Re-ID network that gives vectors of so many numbers, with its manifest beside it."""
+    g = Graph(dimension)
+    mean = g.op("GlobalAveragePool", "images")
+    onnx.save(g.model((32, 64), [("output", g.linear(g.reshape(mean, 0, 3), 3, dimension), [dimension])]), path)
+    path.with_suffix(".toml").write_text(LOOKS.format(name=path.stem, dimension=dimension))
+    return path
+
+
+def write_unfit(path: Path) -> Path:
+    """A sound network whose output is neither people nor vectors."""
+    g = Graph(0)
+    onnx.save(g.model((SIZE, SIZE), [("output", g.op("GlobalAveragePool", "images"), [3, 1, 1])]), path)
     return path
 
 

@@ -24,7 +24,7 @@ import pytest
 from spoton_edge import models
 from spoton_edge.engine import Workload, builder
 from spoton_edge.engine.build_child import PhaseTree
-from spoton_edge.engine.builder import BuildRefusedError, build
+from spoton_edge.engine.builder import BuildRefusedError, build, seconds_left
 from spoton_edge.engine.cache import EngineCache, Key, beside, state_of
 from spoton_edge.engine.driver import Gpu
 from spoton_edge.engine.tensorrt import key_of
@@ -36,7 +36,7 @@ RTX_4060 = Gpu("NVIDIA GeForce RTX 4060", (8, 9), 8 << 30, "13.0")
 needs_rtx = pytest.mark.usefixtures("tensorrt_rtx")
 
 
-def quiet(phase: str, done: float) -> None:
+def quiet(phase: str, done: float, left_s: float | None) -> None:
     pass
 
 
@@ -176,6 +176,14 @@ def real_weights(name: str, file_name: str) -> Path:
         pytest.skip(f"no real weights: {reason}")
 
 
+def test_the_time_that_is_left_is_told_by_the_last_build_and_else_by_the_pace() -> None:
+    assert seconds_left(0.02, 1.0, None) is None
+    assert seconds_left(0.25, 5.0, None) == 15.0
+    assert seconds_left(0.02, 4.0, 10.0) == 6.0
+    assert seconds_left(0.5, 12.0, 10.0) == 12.0  # it takes longer than last time
+    assert seconds_left(1.0, 12.0, None) == 0.0
+
+
 @needs_rtx
 @pytest.mark.parametrize(
     ("name", "file_name", "size"),
@@ -191,7 +199,7 @@ def test_real_weights_become_half_precision_engines_for_another_gpu(
     model = real_weights(name, file_name)
     cache, key = EngineCache(tmp_path), key_for(model, size, 16)
     shares: list[float] = []
-    path = build(cache, key, model, progress=lambda phase, done: shares.append(done), cross=True)
+    path = build(cache, key, model, progress=lambda phase, done, left_s: shares.append(done), cross=True)
     assert shares == sorted(shares)
     assert shares[-1] > 0.9
     record = json.loads(beside(path, ".json").read_bytes())
@@ -265,8 +273,9 @@ def test_a_builder_that_is_killed_is_an_error_and_leaves_nothing(
         children.append(child.pid)
         return child
 
-    def kill(phase: str, done: float) -> None:
-        os.kill(children[0], signal.SIGKILL)
+    def kill(phase: str, done: float, left_s: float | None) -> None:
+        if children:  # not yet when it is "starting"
+            os.kill(children[0], signal.SIGKILL)
 
     monkeypatch.setattr(builder.subprocess, "Popen", watched)
     with pytest.raises(BuildRefusedError, match="the builder died of SIGKILL"):
@@ -286,7 +295,13 @@ def test_a_build_can_be_cancelled(tmp_path: Path) -> None:
 
 def build_and_die(folder: Path, model: Path, started: Any) -> None:
     """Build, and be killed in the middle of it."""
-    build(EngineCache(folder), key_for(model), model, progress=lambda phase, done: started.set(), cross=True)
+    build(
+        EngineCache(folder),
+        key_for(model),
+        model,
+        progress=lambda _, done, left_s: done > 0.05 and started.set(),
+        cross=True,
+    )
 
 
 @needs_rtx

@@ -49,7 +49,7 @@ def test_engines_are_built_once_listed_and_pruned(
     assert main(["engines", "build", path, *cache, *THERE]) == 0
     built = capsys.readouterr()
     assert len(built.out.splitlines()) == 2
-    assert "100 %" not in built.err
+    assert built.err.count("100 %  built") == 2
     assert "99 %" in built.err
     assert main(["engines", "build", path, *cache, *THERE]) == 0
     again = capsys.readouterr()
@@ -58,6 +58,7 @@ def test_engines_are_built_once_listed_and_pruned(
 
     site(2, 128, clip)
     assert main(["engines", "build", path, *cache, *THERE]) == 0
+    assert " s left" in capsys.readouterr().err  # as the last build of the model took
     assert main(["engines", "list", *cache]) == 0
     listed = capsys.readouterr().out
     assert listed.count(" good ") == 3
@@ -203,13 +204,10 @@ def test_a_recording_is_read_every_so_many_pictures_and_an_empty_one_is_refused(
 def test_a_network_that_fails_ends_the_service_with_the_code_that_asks_for_a_restart(
     site: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runs = 0
     real = OnnxRuntimeEngine._run
 
     def failing(self: OnnxRuntimeEngine, batch: np.ndarray) -> tuple[np.ndarray, ...]:
-        nonlocal runs
-        runs += 1
-        if runs > 4:
+        if batch.any():  # not when the detector tries what it was given
             raise RuntimeError("CUDA failure 700: an illegal memory access was encountered")
         return real(self, batch)
 

@@ -1,5 +1,6 @@
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -144,6 +145,26 @@ def test_a_recording_is_what_the_detector_found(steps: list[Seen], tmp_path: Pat
             looks = np.concatenate([seen.looks[camera] for seen in steps])
             assert np.array_equal(got.embedding.any(axis=1), clear)
             assert np.allclose(got.embedding[clear], looks[clear], atol=1e-6)
+
+
+def test_vectors_of_another_network_are_not_mixed_with_those_of_before(steps: list[Seen], tmp_path: Path) -> None:
+    recorder, tracker = Recorder(clock=Clock()), OracleTracker()
+    after, got = recorder.since(None, True)["next"], record.Record(["c0", "c1"])
+    for number, seen in enumerate(steps[:20]):
+        if number == 5:  # the next five are not fetched before the other network comes
+            got.add(recorder.since(after, True))
+        if number == 10:
+            recorder.forget_vectors()
+        batch, found, tracklets = fed(seen, tracker)
+        width = 4 if number < 10 else 7
+        recorder.take(batch, found, replace(tracklets, embedding=tracklets.embedding[:, :width]))
+    got.add(recorder.since(after + 5, True))
+    got.write(tmp_path, {})
+    for camera in recording.read(tmp_path, ["c0", "c1"]).cameras:
+        assert camera.embedding is not None
+        assert camera.embedding.shape[1] == 7
+        assert not camera.embedding[camera.frame <= 10].any()
+        assert camera.embedding[camera.frame > 10].any()
 
 
 @pytest.mark.parametrize("end", [KeyboardInterrupt(), UsageError("no answer: is the daemon running?")])

@@ -20,11 +20,12 @@ from spoton_edge import config
 from spoton_edge.assembly import build_associator, build_ground, build_links, tracker_numbers
 from spoton_edge.building import source_of
 from spoton_edge.client import Event, Message, Subscriber, Tracks
+from spoton_edge.embedder import StripeHistogram
 from spoton_edge.errors import ExitCode, PublishError, SpotOnError
 from spoton_edge.handoff import in_polygon
 from spoton_edge.reloading import numbered, settle
 from spoton_edge.service import Service
-from tests.steady import SIZE, camera, homography, write_detector, write_site
+from tests.steady import SIZE, camera, homography, write_detector, write_reid, write_site, write_unfit
 
 LIMIT_S = 30.0
 
@@ -257,6 +258,68 @@ def test_what_needs_a_restart_says_so_by_key_and_stays(site: Site) -> None:
     assert status["needs_restart"] == ["runtime.threads"]
     assert site.reload(cameras) == ["runtime.sync_window_ms: changed"]
     assert site.service.status()["config"]["needs_restart"] == []
+
+
+def looks(site: Site) -> tuple[int, int]:
+    """People whose looks are remembered, and the length of their vectors."""
+    associator = site.service.pipeline.associator
+    return associator.gallery, associator._looks._gallery.dimension
+
+
+def test_another_re_id_model_forgets_looks_and_keeps_ids(site: Site) -> None:
+    cameras = [camera("a", 0.0), camera("b", 10.0)]
+    service, pipeline = site.service, site.service.pipeline
+    before = people(site, {"a", "b"})
+    await_that(lambda: pipeline.associator.gallery == 4)  # colour histograms, until now
+    models = [write_reid(site.folder / f"looks{dimension}.onnx", dimension) for dimension in (8, 12)]
+    for model, dimension in zip(models, (8, 12), strict=True):
+        old = pipeline.embedder
+        lines = site.reload(cameras, reid={"model": str(model)})
+        assert lines == ["reid.model: changed; takes effect when the new network is ready"]
+        await_that(lambda old=old: pipeline.embedder is not old)
+        await_that(lambda dimension=dimension: looks(site) == (4, dimension))
+        assert people(site, {"a", "b"}) == before
+        assert service.status()["config"]["needs_restart"] == []
+        assert site.reload(cameras, reid={"model": str(model)}) == []
+    site.reload(cameras)
+    await_that(lambda: looks(site) == (4, StripeHistogram().dimension))
+    assert people(site, {"a", "b"}) == before
+
+
+def test_a_re_id_model_that_cannot_be_used_leaves_the_old_one_and_its_looks(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    cameras, pipeline = [camera("a", 0.0), camera("b", 10.0)], site.service.pipeline
+    await_that(lambda: pipeline.associator.gallery == 4)
+    old, before = pipeline.embedder, people(site, {"a", "b"})
+    model = write_reid(site.folder / "looks.onnx", 8)
+    write_unfit(model)
+    site.reload(cameras, reid={"model": str(model)})
+    await_that(lambda: "is not taken, the old one stays" in caplog.text)
+    site.await_batches(3)
+    assert pipeline.embedder is old
+    assert pipeline.associator.gallery == 4
+    assert people(site, {"a", "b"}) == before
+    assert "looks.onnx is not taken" in site.service._note_for_operator()
+    write_reid(model, 8)  # mended: the same file again is tried again
+    site.reload(cameras, reid={"model": str(model)})
+    await_that(lambda: pipeline.embedder is not old)
+    assert site.service._note_for_operator() == ""
+
+
+def test_both_networks_are_swapped_by_one_reload_and_each_stands_for_itself(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    cameras, pipeline = [camera("a", 0.0), camera("b", 10.0)], site.service.pipeline
+    detector, embedder = pipeline.detector, pipeline.embedder
+    broken = write_unfit(site.folder / "broken.onnx")
+    broken.with_suffix(".toml").write_text((site.folder / "steady.toml").read_text())
+    model = write_reid(site.folder / "looks.onnx", 8)
+    site.reload(cameras, reid={"model": str(model)}, detector={"model": str(broken)})
+    await_that(lambda: pipeline.embedder is not embedder and "broken.onnx is not taken" in caplog.text)
+    site.await_batches(3)
+    assert pipeline.detector is detector
+    await_that(lambda: site.service.status()["reid"] == "looks.onnx")  # it is told once a second
 
 
 def test_a_file_that_is_watched_is_reloaded_when_it_has_been_written(tmp_path: Path) -> None:

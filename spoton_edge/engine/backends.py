@@ -30,7 +30,7 @@ class Backend(Protocol):
         """Bytes of the GPU in use, and in all; None where there is none, or it does not tell. By the loading thread."""
 
 
-def no_progress(phase: str, done: float) -> None:
+def no_progress(phase: str, done: float, left_s: float | None) -> None:
     """For those who do not watch a build."""
 
 

@@ -22,9 +22,10 @@ from spoton_edge.errors import EngineError
 
 log = logging.getLogger(__name__)
 
-Progress = Callable[[str, float], None]  # phase, share that is done
+Progress = Callable[[str, float, float | None], None]  # phase, share that is done, seconds left if that can be told
 STUCK_S = 1800.0  # without a word from the builder; large networks are silent for minutes
 ERROR_LINES = 3
+LEAST_TO_ESTIMATE = 0.1  # share that is done before its pace says anything
 
 
 class BuildRefusedError(EngineError):
@@ -76,15 +77,27 @@ def build(
         last = cache.last_build_s(key.model, key.library)
         log.info("building %s%s", key.stem, f", which took {last:.0f} s last time" if last else "")
         started = time.monotonic()
-        progress("starting", 0.0)
-        input_dtype = run_child(request, progress, cancelled)
+
+        def tell(phase: str, done: float) -> None:
+            progress(phase, done, seconds_left(done, time.monotonic() - started, last))
+
+        tell("starting", 0.0)
+        input_dtype = run_child(request, tell, cancelled)
         build_s = time.monotonic() - started
         path = cache.keep(key, output, build_s=build_s, input_dtype=input_dtype)
+    progress("built", 1.0, 0.0)
     log.info("built %s: %.1f MB in %.1f s", path.name, path.stat().st_size / 1e6, build_s)
     return path
 
 
-def run_child(request: Request, progress: Progress, cancelled: Callable[[], bool]) -> str:
+def seconds_left(done: float, elapsed_s: float, last_s: float | None) -> float | None:
+    """How long a build goes on: as long as the last one of the model took, else at the pace so far; None: not known."""
+    if last_s is not None and elapsed_s < last_s:
+        return last_s - elapsed_s
+    return elapsed_s * (1 - done) / done if done >= LEAST_TO_ESTIMATE else None
+
+
+def run_child(request: Request, progress: Callable[[str, float], None], cancelled: Callable[[], bool]) -> str:
     """Run the builder to its end; the dtype of the engine's input."""
     command = [sys.executable, "-m", "spoton_edge.engine.build_child"]
     child = subprocess.Popen(
@@ -109,7 +122,7 @@ def run_child(request: Request, progress: Progress, cancelled: Callable[[], bool
 
 
 def _converse(
-    child: subprocess.Popen[str], request: str, progress: Progress, cancelled: Callable[[], bool]
+    child: subprocess.Popen[str], request: str, progress: Callable[[str, float], None], cancelled: Callable[[], bool]
 ) -> tuple[dict[str, Any] | None, list[str]]:
     """The child's last answer, None where it died without one, and its last lines on stderr."""
     assert child.stdin is not None

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import shutil
 import sys
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -16,6 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spoton_edge import config
 from spoton_edge.detector import Detector
 from spoton_edge.embedder import ReidNetwork
 from spoton_edge.engine import PictureFormat, Workload, tensorrt
@@ -32,10 +36,13 @@ from spoton_edge.errors import EngineError, ExitCode, MissingExtraError, ModelEr
 from spoton_edge.graph_surgery import load_graph
 from spoton_edge.half_precision import to_half
 from spoton_edge.models import manifest_for
+from spoton_edge.service import Service
 from spoton_edge.types import F4, FrameBatch
 from tests.e2e.harness import lacking
-from tests.gpu_on_host import HostCuda, HostTensorRt, compile_for_host
+from tests.gpu_on_host import Event as HostEvent
+from tests.gpu_on_host import HostCuda, HostTensorRt, Kernel, compile_for_host
 from tests.onnx_graphs import Graph
+from tests.steady import camera, write_detector, write_reid, write_site
 
 GPU = Gpu("host", (8, 9), 8 << 30, "13.0")
 IMAGENET = PictureFormat((123.675, 116.28, 103.53), (58.395, 57.12, 57.375), "rgb", letterbox=False)
@@ -338,6 +345,73 @@ def test_memory_is_told_as_used_and_whole(cuda: HostCuda) -> None:
 def test_a_lost_gpu_is_told_from_one_that_failed() -> None:
     assert "is lost" in gpu_trouble(RuntimeError("cuStreamSynchronize failed: GPU has fallen off the bus"), GPU)
     assert "failed: cuLaunchKernel" in gpu_trouble(RuntimeError("cuLaunchKernel failed: misaligned address"), GPU)
+
+
+@pytest.fixture
+def service(
+    backend: tuple[TensorRtBackend, HostTensorRt, list[Key]], tmp_path: Path
+) -> Iterator[tuple[Service, HostTensorRt]]:
+    """A daemon whose detector and Re-ID run on the stand-in's GPU, on two moving pictures, built and not yet run."""
+    cameras = [camera("a", 0.0), camera("b", 10.0)]
+    looks = {"model": str(write_reid(tmp_path / "looks.onnx", 8))}
+    runtime = {"backend": "tensorrt_rtx"}
+    path = write_site(tmp_path / "site.yaml", write_detector(tmp_path), cameras, reid=looks, runtime=runtime)
+    made = Service(path, config.load(path), cache=tmp_path / "cache", state=tmp_path / "state")
+    assert made.pipeline.detector.backend.startswith("tensorrt_rtx")
+    yield made, backend[1]
+    made.stop()
+
+
+@pytest.mark.parametrize("place", ["memcpy_htod_async", "memcpy_dtoh_async", "mem_get_info", "launch", "synchronize"])
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("failed: out of memory", r"out of memory: make room, or lower detector\.input"),
+        ("failed: GPU has fallen off the bus", "is lost: .*fallen off the bus"),
+        ("failed: an illegal memory access was encountered", "failed: .*an illegal memory access"),
+    ],
+)
+def test_a_daemon_whose_gpu_fails_says_in_a_line_how_and_asks_for_a_restart(
+    service: tuple[Service, HostTensorRt],
+    cuda: HostCuda,
+    monkeypatch: pytest.MonkeyPatch,
+    place: str,
+    words: str,
+    told: str,
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError(f"{place} {words}")
+
+    targets: dict[str, tuple[object, str]] = {
+        "launch": (Kernel, "prepared_async_call"),
+        "synchronize": (HostEvent, "synchronize"),
+    }
+    monkeypatch.setattr(*targets.get(place, (cuda, place)), fail)
+    with pytest.raises(EngineError, match=rf"^the GPU host (\(8\.0 GiB\) is )?{told}") as caught:
+        service[0].run()
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code == ExitCode.ENGINE_LOST
+
+
+def test_a_daemon_goes_on_after_a_failure_that_a_fresh_context_mends(
+    service: tuple[Service, HostTensorRt], caplog: pytest.LogCaptureFixture
+) -> None:
+    daemon, trt = service
+    contexts, trt.faults = trt.contexts, 1
+    done = threading.Thread(target=stop_after, args=(daemon, 3))
+    done.start()
+    assert daemon.run() == ExitCode.STOPPED
+    done.join()
+    assert trt.contexts == contexts + 1
+    assert "trying once more with a fresh context" in caplog.text
+    assert daemon.pipeline.batches >= 3
+
+
+def stop_after(daemon: Service, batches: int) -> None:
+    deadline = time.monotonic() + 30
+    while daemon.pipeline.batches < batches and time.monotonic() < deadline:
+        time.sleep(0.01)
+    daemon.stop()
 
 
 @pytest.fixture(scope="module")

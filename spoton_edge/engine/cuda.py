@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,33 +22,38 @@ class CudaDevice:
         """cuda: the module pycuda.driver. Raises EngineError where the GPU gives no context."""
         self.cuda = cuda
         self.gpu = gpu
-        try:
+        with self.guarded():
             cuda.init()
             self._context = cuda.Device(0).retain_primary_context()
             self._context.push()
             self.stream = cuda.Stream()
-        except Exception as error:  # pycuda's own exceptions exist only where it is installed
-            raise EngineError(gpu_trouble(error, gpu)) from error
         self.frames = DeviceFrames(self)
+
+    @contextlib.contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Whatever fails inside becomes an EngineError that says in one line what is wrong with the GPU."""
+        try:
+            yield
+        except EngineError:
+            raise
+        except Exception as error:  # pycuda's own exceptions exist only where it is installed
+            raise EngineError(gpu_trouble(error, self.gpu)) from error
 
     def alloc(self, size_bytes: int) -> Any:
         """Device memory; raises EngineError where there is not enough."""
-        try:
+        with self.guarded():
             return self.cuda.mem_alloc(size_bytes)
-        except Exception as error:
-            raise EngineError(gpu_trouble(error, self.gpu)) from error
 
     def memory(self) -> tuple[int, int]:
         """Bytes of the GPU that are in use, by all processes, and in all. For the thread that made the device."""
-        free, total = self.cuda.mem_get_info()
+        with self.guarded():
+            free, total = self.cuda.mem_get_info()
         return total - free, total
 
     def pinned(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         """Page-locked host memory, which alone is copied while the CPU goes on; raises EngineError."""
-        try:
+        with self.guarded():
             buffer: np.ndarray = self.cuda.pagelocked_empty(shape, dtype)
-        except Exception as error:
-            raise EngineError(gpu_trouble(error, self.gpu)) from error
         return buffer
 
     def close(self) -> None:
@@ -73,9 +79,12 @@ class DeviceFrames:
 
     def hold(self, images: Sequence[U8]) -> None:
         """Upload the frames u8 (H, W, 3) unless this very list is there already; its arrays must stay as they are
-        until the next list comes."""
-        if images is self._images:
-            return
+        until the next list comes. Raises EngineError."""
+        if images is not self._images:
+            with self._device.guarded():
+                self._upload(images)
+
+    def _upload(self, images: Sequence[U8]) -> None:
         offsets, size = [], 0
         for image in images:
             offsets.append(size)

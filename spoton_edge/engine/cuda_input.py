@@ -102,6 +102,10 @@ class CudaInput:
 
     def infer(self, count: int) -> tuple[F4, ...]:
         """See PictureInput.infer."""
+        with self._device.guarded():
+            return self._infer(count)
+
+    def _infer(self, count: int) -> tuple[F4, ...]:
         device, turn = self._device, self._turn
         device.cuda.memcpy_htod_async(self._on_device[turn], self._tables[turn][:count], device.stream)
         self._launch.prepared_async_call(

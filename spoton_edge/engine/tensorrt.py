@@ -154,10 +154,11 @@ class TensorRtEngine:
         """See Engine.submit."""
         count = len(batch)
         slot = self._begin(count)
-        self._uploaded[slot].synchronize()
-        self._host_input[slot][:count] = batch
-        self._device.cuda.memcpy_htod_async(self._input, self._host_input[slot][:count], self._device.stream)
-        self._uploaded[slot].record(self._device.stream)
+        with self._device.guarded():
+            self._uploaded[slot].synchronize()
+            self._host_input[slot][:count] = batch
+            self._device.cuda.memcpy_htod_async(self._input, self._host_input[slot][:count], self._device.stream)
+            self._uploaded[slot].record(self._device.stream)
         self._enqueue(slot, count)
 
     def infer_loaded(self, count: int) -> tuple[F4, ...]:
@@ -168,10 +169,8 @@ class TensorRtEngine:
     def collect(self) -> tuple[F4, ...]:
         """See Engine.collect."""
         slot, count = self._waiting.popleft()
-        try:
+        with self._device.guarded():
             self._finished[slot].synchronize()
-        except Exception as error:
-            raise EngineError(gpu_trouble(error, self._device.gpu)) from error
         return tuple(output[:count].astype(np.float32, copy=False) for output in self._host_outputs[slot])
 
     def picture_input(self, size: tuple[int, int], form: PictureFormat, largest: int) -> Any:

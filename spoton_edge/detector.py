@@ -59,18 +59,30 @@ class Detector:
         self._decoder = decoder_of(self._manifest, self._outputs, self._input_size, min_score)
 
     def detect(self, batch: FrameBatch) -> Detections:
-        """Find the people in every frame of the batch, best first within a frame."""
+        """Find the people in every frame of the batch, best first within a frame.
+
+        Of more frames than the engine takes at once the next are prepared while it computes.
+        """
         boxes: list[F4] = []
         scores: list[F4] = []
+        computing: list[tuple[list[U8], list[tuple[float, float]]]] = []
         for start in range(0, len(batch), self.max_batch):
-            self._detect(batch.images[start : start + self.max_batch], boxes, scores)
+            images = batch.images[start : start + self.max_batch]
+            scales = self._input.letterbox(images)
+            self._input.submit(len(images))
+            computing.append((images, scales))
+            if len(computing) == 2:
+                self._decode(*computing.pop(0), boxes, scores)
+        for images, scales in computing:
+            self._decode(images, scales, boxes, scores)
         offsets = np.cumsum([0, *map(len, scores)], dtype=np.int32)
         return Detections(np.concatenate(boxes), np.concatenate(scores), offsets)
 
-    def _detect(self, images: Sequence[U8], boxes: list[F4], scores: list[F4]) -> None:
-        """One call of the engine; adds what is found in each picture."""
-        scales = self._input.letterbox(images)
-        outputs = self._input.infer(len(images))
+    def _decode(
+        self, images: Sequence[U8], scales: Sequence[tuple[float, float]], boxes: list[F4], scores: list[F4]
+    ) -> None:
+        """Await the engine's answer for these pictures; adds what is found in each."""
+        outputs = self._input.collect()
         for number, (image, scale) in enumerate(zip(images, scales, strict=True)):
             xyxy, score = self._decoder.decode(outputs, number)
             height, width = image.shape[:2]

@@ -219,6 +219,16 @@ class OnePerson:
     def __init__(self, log_size: float) -> None:
         self.log_size = log_size
         self.batches: list[int] = []
+        self.calls: list[str] = []
+        self._waiting: list[tuple[F4, ...]] = []
+
+    def submit(self, batch: F4) -> None:
+        self.calls.append("submit")
+        self._waiting.append(self.infer(batch))
+
+    def collect(self) -> tuple[F4, ...]:
+        self.calls.append("collect")
+        return self._waiting.pop(0)
 
     def infer(self, batch: F4) -> tuple[F4, ...]:
         self.batches.append(len(batch))
@@ -256,6 +266,17 @@ def test_all_cameras_of_a_batch_go_through_one_engine_call() -> None:
     engine.batches.clear()
     detector.detect(batch_of(*[np.zeros((96, 96, 3), np.uint8)] * 4))
     assert engine.batches == [4]
+
+
+def test_of_more_frames_than_fit_the_next_are_prepared_while_the_engine_computes() -> None:
+    engine = OnePerson(0.0)
+    detector = Detector(engine, YOLOX, input_size=(96, 96), min_score=0.5, max_batch=2)
+    engine.batches.clear()
+    frames = [np.zeros((96 * scale, 96 * scale, 3), np.uint8) for scale in range(1, 6)]
+    detections = detector.detect(batch_of(*frames))
+    assert engine.batches == [2, 2, 1]
+    assert engine.calls == ["submit", "submit", "collect", "submit", "collect", "collect"]
+    np.testing.assert_allclose(detections.xyxy, [np.multiply([32, 32, 64, 64], scale) for scale in range(1, 6)])
 
 
 def test_a_model_that_does_not_fit_the_input_is_refused_at_once() -> None:

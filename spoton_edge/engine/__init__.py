@@ -85,6 +85,12 @@ class PictureInput(Protocol):
     def infer(self, count: int) -> tuple[F4, ...]:
         """Run the engine on the first `count` rows; see Engine.infer."""
 
+    def submit(self, count: int) -> None:
+        """Start `infer`; see Engine.submit. The rows may be written again when this returns."""
+
+    def collect(self) -> tuple[F4, ...]:
+        """The outputs of the oldest rows submitted; see Engine.collect."""
+
 
 @runtime_checkable
 class TakesPictures(Protocol):

@@ -98,9 +98,12 @@ class DeviceFrames:
             self._uploaded[turn] = device.cuda.Event()
         else:
             self._uploaded[turn].synchronize()  # the copy before last reads these very bytes
+        address = int(self._on_device[turn])
         for image, offset in zip(images, offsets, strict=True):
-            pinned[offset : offset + image.size].reshape(image.shape)[...] = image
-        device.cuda.memcpy_htod_async(self._on_device[turn], pinned[:size], device.stream)
+            place = pinned[offset : offset + image.size]
+            place.reshape(image.shape)[...] = image
+            # Each by itself: it travels while the CPU copies the next.
+            device.cuda.memcpy_htod_async(address + offset, place, device.stream)
         self._uploaded[turn].record(device.stream)
         self._images, self._offsets, self._turn = images, offsets, turn
 

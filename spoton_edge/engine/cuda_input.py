@@ -43,8 +43,11 @@ class RunsOnDevice(Protocol):
     def input_dtype(self) -> str:
         """What it holds, NumPy's name."""
 
-    def infer_loaded(self, count: int) -> tuple[F4, ...]:
-        """Run on what lies in the device's input buffer."""
+    def submit_loaded(self, count: int) -> None:
+        """Start on what lies in the device's input buffer."""
+
+    def collect(self) -> tuple[F4, ...]:
+        """See Engine.collect."""
 
 
 class CudaInput:
@@ -102,10 +105,19 @@ class CudaInput:
 
     def infer(self, count: int) -> tuple[F4, ...]:
         """See PictureInput.infer."""
-        with self._device.guarded():
-            return self._infer(count)
+        self.submit(count)
+        return self.collect()
 
-    def _infer(self, count: int) -> tuple[F4, ...]:
+    def collect(self) -> tuple[F4, ...]:
+        """See PictureInput.collect."""
+        return self._engine.collect()
+
+    def submit(self, count: int) -> None:
+        """See PictureInput.submit."""
+        with self._device.guarded():
+            self._submit(count)
+
+    def _submit(self, count: int) -> None:
         device, turn = self._device, self._turn
         device.cuda.memcpy_htod_async(self._on_device[turn], self._tables[turn][:count], device.stream)
         self._launch.prepared_async_call(
@@ -120,9 +132,8 @@ class CudaInput:
         )
         self._read[turn].record(device.stream)
         self._turn = (turn + 1) % SLOTS
-        outputs = self._engine.infer_loaded(count)
-        self._read[self._turn].synchronize()
-        return outputs
+        self._engine.submit_loaded(count)
+        self._read[self._turn].synchronize()  # the table that is written next
 
 
 def fitted(picture: tuple[int, int], target: tuple[int, int], letterbox: bool) -> tuple[int, int]:

@@ -37,6 +37,14 @@ class HostInput:
         """See PictureInput.infer."""
         return self._engine.infer(self._tensor[:count])
 
+    def submit(self, count: int) -> None:
+        """See PictureInput.submit."""
+        self._engine.submit(self._tensor[:count])
+
+    def collect(self) -> tuple[F4, ...]:
+        """See PictureInput.collect."""
+        return self._engine.collect()
+
 
 def picture_input(engine: Engine, size: tuple[int, int], form: PictureFormat, largest: int) -> PictureInput:
     """The engine's own way to take pictures, else the CPU's. size: width, height; largest: most pictures at once."""

@@ -161,10 +161,9 @@ class TensorRtEngine:
             self._uploaded[slot].record(self._device.stream)
         self._enqueue(slot, count)
 
-    def infer_loaded(self, count: int) -> tuple[F4, ...]:
-        """Run on `count` pictures that lie in the device's input buffer already; see Engine.infer."""
+    def submit_loaded(self, count: int) -> None:
+        """Start on `count` pictures that lie in the device's input buffer already; see Engine.submit."""
         self._enqueue(self._begin(count), count)
-        return self.collect()
 
     def collect(self) -> tuple[F4, ...]:
         """See Engine.collect."""

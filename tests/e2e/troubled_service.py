@@ -31,7 +31,7 @@ class Troubled:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._engine, name)
 
-    def infer(self, *arguments: Any) -> Any:
+    def submit(self, *arguments: Any) -> Any:
         self._batches += 1
         if self._batches == SOUND_BATCHES and not STRUCK.exists():
             STRUCK.touch()
@@ -39,7 +39,7 @@ class Troubled:
                 time.sleep(0.01)
                 if self._fault == "grow":
                     self._taken.append(b"x" * 4 * MIB)
-        return self._engine.infer(*arguments)
+        return self._engine.submit(*arguments)
 
 
 if __name__ == "__main__":

@@ -55,11 +55,14 @@ class DeviceEcho:
     def input_address(self) -> int:
         return int(self._memory)
 
-    def infer_loaded(self, count: int) -> tuple[F4, ...]:
+    def submit_loaded(self, count: int) -> None:
         host = self._device.pinned(self._shape, self.input_dtype)
         self._device.cuda.memcpy_dtoh_async(host, self._memory, self._device.stream)
         self._device.stream.synchronize()
-        return (host[:count].astype(np.float32),)
+        self.found = (host[:count].astype(np.float32),)
+
+    def collect(self) -> tuple[F4, ...]:
+        return self.found
 
     def infer(self, batch: F4) -> tuple[F4, ...]:
         return (batch.copy(),)

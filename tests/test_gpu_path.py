@@ -10,7 +10,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -24,6 +24,7 @@ from spoton_edge.detector import Detector
 from spoton_edge.embedder import ReidNetwork
 from spoton_edge.engine import PictureFormat, Workload, tensorrt
 from spoton_edge.engine.backends import no_progress
+from spoton_edge.engine.builder import Progress
 from spoton_edge.engine.cache import EngineCache, Key
 from spoton_edge.engine.cuda import CudaDevice, gpu_trouble
 from spoton_edge.engine.cuda_input import CudaInput
@@ -414,11 +415,54 @@ def test_a_daemon_goes_on_after_a_failure_that_a_fresh_context_mends(
     assert daemon.pipeline.batches >= 3
 
 
-def stop_after(daemon: Service, batches: int) -> None:
-    deadline = time.monotonic() + 30
-    while daemon.pipeline.batches < batches and time.monotonic() < deadline:
-        time.sleep(0.01)
+def test_an_engine_is_built_beside_the_running_one_and_the_operator_sees_how_far_it_is(
+    service: tuple[Service, HostTensorRt], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    daemon, pipeline = service[0], service[0].pipeline
+    build, finish = tensorrt.build, threading.Event()
+
+    def slow(*key: object, progress: Progress, **options: object) -> Path:
+        progress("tactics", 0.4, 12.0)
+        assert finish.wait(30)
+        path = build(*key, progress=progress, **options)  # type: ignore[arg-type]
+        progress("built", 1.0, 0.0)
+        return path
+
+    monkeypatch.setattr(tensorrt, "build", slow)
+    thread = threading.Thread(target=daemon.run)
+    thread.start()
+    old = pipeline.embedder
+    model, site = write_reid(tmp_path / "other.onnx", 12), tmp_path / "site.yaml"
+    site.write_text(site.read_text().replace("looks.onnx", "other.onnx"))
+    await_that(lambda: pipeline.batches > 0)
+    assert daemon.reload() == ["reid.model: changed; takes effect when the new network is ready"]
+    await_that(lambda: "about 12 s left" in daemon._note_for_operator())
+    assert daemon._note_for_operator() == (
+        "reid.model is being prepared; building an engine: 40 %, about 12 s left, tactics"
+    )
+    before = pipeline.batches
+    await_that(lambda: pipeline.batches > before + 2)
+    assert pipeline.embedder is old
+    finish.set()
+    await_that(lambda: pipeline.embedder is not old)
+    await_that(lambda: daemon.status()["reid"] == model.name)
+    assert daemon._note_for_operator() == ""
     daemon.stop()
+    thread.join(30)
+
+
+def await_that(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def stop_after(daemon: Service, batches: int) -> None:
+    try:
+        await_that(lambda: daemon.pipeline.batches >= batches)
+    finally:
+        daemon.stop()
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from spoton_edge import logs
+from spoton_edge.engine.builder import STUCK_S
 from spoton_edge.health import ANSWER_S, Health, summary
+from spoton_edge.networks import BuildLog
 from spoton_edge.systemd import FEEDS, Systemd
 from spoton_edge.types import CameraStatus, Status
 
@@ -67,6 +69,25 @@ def test_a_status_is_one_line_and_said_once(manager: Manager, systemd: Systemd) 
     systemd.status("two\nlines")
     systemd.status("two\nlines")
     assert manager.heard() == ["STATUS=two lines"]
+
+
+def test_a_build_puts_the_limit_of_the_start_off_and_is_only_a_line_once_the_daemon_serves(
+    manager: Manager, systemd: Systemd
+) -> None:
+    builds = BuildLog(systemd)
+    builds("starting", 0.0, None)
+    builds("tactics", 0.4, 12.3)
+    limit = f"EXTEND_TIMEOUT_USEC={int((STUCK_S + BuildLog.EVERY_S) * 1e6)}"
+    first, second = "building an engine: 0 %, starting", "building an engine: 40 %, about 12 s left, tactics"
+    assert manager.heard() == [limit, f"STATUS={first}", limit, f"STATUS={second}"]
+    builds("built", 1.0, 0.0)
+    assert manager.heard() == [limit, "STATUS=loading networks"]
+    builds.serving = True
+    builds("tactics", 0.4, 12.3)
+    assert builds.line == second
+    builds("built", 1.0, 0.0)
+    assert builds.line == ""
+    assert manager.heard() == []
 
 
 def test_an_abstract_socket_is_reached_by_its_name() -> None:

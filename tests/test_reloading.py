@@ -22,9 +22,9 @@ from spoton_edge.building import source_of
 from spoton_edge.client import Event, Message, Subscriber, Tracks
 from spoton_edge.embedder import StripeHistogram
 from spoton_edge.errors import ExitCode, PublishError, SpotOnError
-from spoton_edge.handoff import in_polygon
 from spoton_edge.reloading import numbered, settle
 from spoton_edge.service import Service
+from tests.reference_identity import in_polygon
 from tests.steady import SIZE, camera, homography, write_detector, write_reid, write_site, write_unfit
 
 LIMIT_S = 30.0
@@ -502,6 +502,6 @@ def test_a_handoff_by_a_quarter_of_an_uncalibrated_picture_counts_from_when_its_
     assert "camera a: the handoff to b is left out" in caplog.text
     (link,) = build_links(loaded, ground, [(64, 64), (64, 64)])
     assert (link.camera, link.to) == (0, 1)
-    corners = np.array([[10.0, 10.0], [40.0, 10.0], [10.0, 40.0], [64.0, 64.0]])
-    assert in_polygon(link.zone, corners).tolist() == [False, False, False, True]
-    assert in_polygon(link.enter or (), corners).tolist() == [True, False, False, False]
+    corners = [(10.0, 10.0), (40.0, 10.0), (10.0, 40.0), (64.0, 64.0)]
+    assert [in_polygon(link.zone, *corner) for corner in corners] == [False, False, False, True]
+    assert [in_polygon(link.enter or (), *corner) for corner in corners] == [True, False, False, False]

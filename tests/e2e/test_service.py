@@ -181,6 +181,27 @@ def test_a_daemon_that_hangs_or_grows_is_started_again(
     assert result in service.said("_PID=1", f"UNIT={UNIT}")
 
 
+def test_two_sites_run_beside_each_other_and_each_reloads_its_own(service: Installed) -> None:
+    machine, roof = service.machine, "spoton-edge@roof.service"
+    publish = {"bind": ["tcp://127.0.0.1:5691"], "snapshot": "tcp://127.0.0.1:5692"}
+    site = {"site": "above", "cameras": [{"name": "r", "source": "test:160x120@5"}], "publish": publish}
+    path = machine.path("/etc/spoton-edge/roof.yaml")
+    path.write_text(yaml.safe_dump(site))
+    service.start()
+    machine.run("systemctl", "start", roof)
+    try:
+        path.write_text(yaml.safe_dump(site | {"identity": {"forget_s": -1}}))
+        machine.run("systemctl", "reload", UNIT)
+        assert machine.run("systemctl", "reload", roof, ok=False).returncode != 0
+        assert "identity.forget_s" not in service.said()
+        machine.run("systemctl", "stop", UNIT)
+        assert "1 of 1 cameras live" in machine.show(roof, "StatusText")
+        assert "r: live" in machine.run("spoton-edge", "status", "--site", "above").stdout
+    finally:
+        machine.run("systemctl", "stop", roof)
+        path.unlink()
+
+
 @pytest.fixture(scope="module")
 def cameras(machine: Machine, clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RtspCamera]]:
     """Four RTSP cameras in the machine, and a fifth: people who stand still, so that nothing but us ends a track."""

@@ -252,7 +252,7 @@ def test_reloads_change_what_they_say_and_no_other_camera_s_people(
         refused = service.machine.run("systemctl", "reload", UNIT, ok=False)
         assert refused.returncode != 0
         assert "tracker.high_score" in service.said()
-        assert "tracker.high_score" in service.show("StatusText")
+        service.machine.wait(lambda: "tracker.high_score" in service.show("StatusText"), "the refusal in STATUS", 30.0)
         assert service.show("ActiveState") == "active"
         assert lost(before, hearing.views(8)) == set()
 

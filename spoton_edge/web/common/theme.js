@@ -24,6 +24,7 @@ export function onTheme(callback) {
 /** Has a button switch between light and dark. */
 export function themeButton(button) {
   button.addEventListener("click", () => {
+    look(); // the system's change is told with the next frame, perhaps not yet
     root.dataset.theme = dark ? "light" : "dark";
     try {
       localStorage.setItem(KEY, root.dataset.theme);

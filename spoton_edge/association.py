@@ -80,6 +80,7 @@ class Associator:
         self._stature = Stature(self.policy, len(self.site.planes))
         self._twins = Twins(self.policy)
         self._life = LifeBook()
+        self._parted: dict[int, int] = {}  # by uid of a candidate, that of the person whose view began it
         self._next_id = next_id or count(first_id).__next__
         self._began_ns: int | None = None
         self._resumption: Resumption | None = None
@@ -170,7 +171,7 @@ class Associator:
         margin = self._book.entry["margin"][at]
         found = match_tracklets(seen, held, margin, self._tracks, self._told(), self._looks, self._stature, self.policy)
         self._fuse(seen, found.track)
-        self._begin(seen, found.track)
+        self._begin(seen, found.track, held, at)
         self._note(seen, found, held, at, events)
         flags = self._weigh(seen, found, camera, weight)
         self._looks.learn(seen, found.track, held, at, self._book, self._tracks.record)
@@ -200,7 +201,7 @@ class Associator:
         agreed = self._tracks.fuse(shown, seen.ground_xy, seen.ground_cov, lag_s, self.policy.gate)
         track[use & ~agreed] = -1
 
-    def _begin(self, seen: Tracklets, track: I4) -> None:
+    def _begin(self, seen: Tracklets, track: I4, held: I4, at: I4) -> None:
         """Strangers become candidates; strangers of two cameras in one place become one."""
         started = len(self._tracks)
         for i in np.flatnonzero((track < 0) & (seen.state == TrackState.VISIBLE)).tolist():
@@ -229,6 +230,11 @@ class Associator:
                     track[i] = near
                     continue
             track[i] = self._tracks.begin(xy, r, int(seen.captured_ns[i]), camera, _feet(seen.xyxy[i : i + 1])[0])
+            if held[i] >= 0 and self._tracks.record["global_id"][held[i]] >= 0:
+                for_s = (int(seen.captured_ns[i]) - int(self._book.entry["first_ns"][at[i]])) * 1e-9
+                if for_s >= self.policy.hold_s:  # shorter, it never was part of him
+                    uid = self._tracks.record["uid"]
+                    self._parted[int(uid[track[i]])] = int(uid[held[i]])
 
     def _agree(self, seen: Tracklets, one: I8, other: I8) -> bool:
         """Whether every foot point of the rows `one` could be in one place with every one of `other`."""
@@ -317,9 +323,8 @@ class Associator:
     def _exchange(self, i: int, j: int, odds: float, events: list[Event]) -> None:
         """Two people were mistaken for one another when they met: each takes up his own id again."""
         record, now_ns = self._tracks.record, self._tracks.now_ns
-        reason = Reason(
-            "stature", float(np.hypot(*(self._tracks.state[i, :2] - self._tracks.state[j, :2]))), None, odds
-        )
+        apart = self._tracks.state[i, :2] - self._tracks.state[j, :2]
+        reason = reasoned("stature", float(np.hypot(*apart)), margin=odds)
         exchange(record, i, j)
         one, other = int(record["global_id"][i]), int(record["global_id"][j])
         for row, mine, was in ((i, one, other), (j, other, one)):
@@ -329,11 +334,16 @@ class Associator:
     def _name(self, events: list[Event]) -> None:
         """Sure candidates take up the id they can be, or get a new one."""
         table, record = self._tracks, self._tracks.record
-        sure = (record["global_id"] < 0) & (record["sureness"] >= self.policy.sure_nats)
-        candidates = np.flatnonzero(sure).astype(np.int32)
+        nameless = record["global_id"] < 0
+        if self._parted:
+            still = set(record["uid"][nameless].tolist())
+            self._parted = {uid: whole for uid, whole in self._parted.items() if uid in still}
+        # Where there is no floor, his camera's tracker knows all there is.
+        least = np.where(np.isnan(table.state[:, 0]), 0.0, self.policy.sure_nats)
+        candidates = np.flatnonzero(nameless & (record["sureness"] >= least)).astype(np.int32)
         if not len(candidates):
             return
-        need = np.full(len(candidates), self.policy.sure_nats)
+        need = least[candidates]
         if table.now_ns - (self._began_ns or 0) > self.policy.settle_s * 1e9:
             need += self.policy.inner_nats * self._inner(table.state[candidates, :2])
         young = table.now_ns - record["born_ns"][candidates] < self.policy.hold_s * 1e9
@@ -396,6 +406,13 @@ class Associator:
         camera = int(record["first_camera"][row])
         self._life.decide(global_id, now_ns, camera, verdict.reason, "appeared")
         events.append(Event("appeared", now_ns, global_id, camera=camera, reason=verdict.reason))
+        whole = self._parted.get(int(record["uid"][row]), -1)
+        rows = self._tracks.rows_of(np.array([whole]))
+        if rows[0] >= 0 and record["global_id"][rows[0]] >= 0:
+            apart = self._tracks.state[row, :2] - self._tracks.state[rows[0], :2]
+            reason, old = reasoned("overlap", float(np.hypot(*apart))), int(record["global_id"][rows[0]])
+            self._life.decide(old, now_ns, camera, reason, f"split off {global_id}")
+            events.append(Event("split", now_ns, old, other=global_id, camera=camera, reason=reason))
 
     def _retire(self, events: list[Event]) -> None:
         """Candidates that nothing speaks for any more go; people nobody sees are lost, and in the end forgotten."""
@@ -406,6 +423,7 @@ class Associator:
         lost = np.flatnonzero(named & (unseen_s > 0))
         if len(lost):
             in_view, unseen_s = self.site.watched(table.state[lost, :2]), unseen_s[lost]
+            in_view |= np.isnan(table.state[lost, 0])  # as far as can be known: his camera's tracker may find him again
             doubtful = (record["sureness"][lost] < 0) | (unseen_s > policy.coast_s)
             doubtful |= (unseen_s > policy.leave_s) & ~in_view
             doubtful |= table.position_sd(lost) > policy.coast_sd_m  # never where there is no place

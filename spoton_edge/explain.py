@@ -90,6 +90,8 @@ def sentence(event: Event, cameras: Sequence[str]) -> str:
             text = f"is the same as {event.other}: {event.other} ends, {event.global_id} stays"
         case "split":
             text = f"is two people: {event.global_id} stays, the other is {event.other}"
+        case "exchanged":
+            text = f"{event.global_id} and {event.other} had been taken for one another since they met"
         case "lost":
             text = f"lost, last seen by {here}" if here else "lost"
         case _:

@@ -52,6 +52,7 @@ def judge(
     cosine = _add_looks(nats, record["entry"], options["entry"], looks)
     taken = assign(nats, np.zeros(len(ready), np.int16))
     young = table.now_ns - record["born_ns"] < policy.hold_s * 1e9
+    young &= np.isfinite(new.xy[:, 0]) | looks.telling  # else there is nothing to wait for
     unseen_looks = (record["entry"] < 0) & looks.telling
     verdicts = []
     for k in range(len(ready)):

@@ -152,10 +152,10 @@ class Reason:
 class Event:
     """Something that happened to an identity or a camera."""
 
-    kind: str  # appeared, handed_off, merged, split, lost, ended, camera, reload
+    kind: str  # appeared, handed_off, merged, split, exchanged, lost, ended, camera, reload
     captured_ns: int
     global_id: int = -1
-    other: int = -1  # the other id of a merge or split
+    other: int = -1  # the other id of a merge, split or exchange
     camera: int = -1
     from_camera: int = -1
     reason: Reason | None = None

@@ -263,6 +263,72 @@ def test_memory_is_bounded_by_the_people_remembered() -> None:
     assert len(ids._book.entry) < 60
 
 
+# -- two in one, and one for another -----------------------------------------------------------------------------------
+
+
+def test_an_id_that_turns_out_to_be_two_people_is_split_and_told() -> None:
+    """Two walk side by side, and each camera sees but one of them; then they part."""
+    ways = [np.array([[0.0, 2.0, 4.0 + d], [6.0, 5.0, 4.0 + d], [9.0, 6.5, 4.0 + 15 * d]]) for d in (0.1, -0.1)]
+    world = World(room(2), [Walker(way, looks_of(1)[0]) for way in ways], seconds=9.0, miss=0.0, false_alarms=0.0)
+    ids, tracker, events = associator(world), OracleTracker(), []
+    for seen in world.steps():
+        tracklets, who = tracker.update(seen)
+        rows = np.flatnonzero(who == tracklets.camera)
+        part = replace(tracklets, **{name: getattr(tracklets, name)[rows] for name in tracklets.__slots__})
+        bare = replace(ids.site.project(part), has_embedding=np.zeros(len(rows), np.bool_))
+        tracks, told = ids.update(np.arange(2, dtype=np.int16), np.full(2, seen.captured_ns), bare)
+        events += told
+        if seen.frame_id == 50:
+            assert tracks.global_id.tolist() == [1]
+            assert tracks.views.camera.tolist() == [0, 1]
+    assert [tracks.views.camera[tracks.views.row == row].size for row in range(len(tracks))] == [1, 1]
+    (split,) = [event for event in events if event.kind == "split"]
+    assert (split.global_id, split.other) == (1, 2)
+    assert split.reason is not None
+    assert split.reason.distance_m is not None
+    assert [event.global_id for event in events if event.kind == "appeared"] == [1, 2]
+    assert "split off 2" in [event.detail for event in ids.explain(1)]
+
+
+def test_a_camera_whose_tracker_swaps_two_people_is_put_right_by_the_others() -> None:
+    ways = [np.array([[0.0, 3.0, 2.0], [12.0, 7.0, 6.0]]), np.array([[0.0, 3.0, 6.0], [12.0, 7.0, 2.0]])]
+    world = World(room(3), [Walker(way, look) for way, look in zip(ways, looks_of(2), strict=True)], 12.0, miss=0.0)
+    ids, tracker, owners = associator(world), OracleTracker(), {}
+    for seen in world.steps():
+        if seen.frame_id == 60:  # they cross, and the first camera's tracker takes one for the other from here on
+            one, other = (0, 0), (0, 1)
+            tracker._tracks[one], tracker._tracks[other] = tracker._tracks[other], tracker._tracks[one]
+        tracklets, who = tracker.update(seen)
+        bare = replace(ids.site.project(tracklets), has_embedding=np.zeros(len(tracklets), np.bool_))
+        tracks, _ = ids.update(np.arange(3, dtype=np.int16), np.full(3, seen.captured_ns), bare)
+        person = {(int(c), int(t)): int(p) for c, t, p in zip(bare.camera, bare.track_id, who, strict=True)}
+        if 30 <= seen.frame_id < 55 or seen.frame_id >= 70:
+            for row, c, t in zip(tracks.views.row, tracks.views.camera, tracks.views.track_id, strict=True):
+                owners.setdefault(int(tracks.global_id[row]), Counter())[person[int(c), int(t)]] += 1
+    assert len(owners) == 2
+    assert all(max(owner.values()) >= 0.99 * sum(owner.values()) for owner in owners.values())
+    assert {owner.most_common(1)[0][0] for owner in owners.values()} == {0, 1}
+
+
+# -- one camera without a floor ----------------------------------------------------------------------------------------
+
+
+def test_a_camera_without_a_floor_tells_what_its_tracker_tells_and_hides_nobody() -> None:
+    rng = np.random.default_rng(2)
+    world = World(room(1), wanderers(12, 30.0, rng, stay_s=(5.0, 12.0)), seconds=30.0, seed=2, false_alarms=0.0)
+    ids, tracker, of = Associator([None]), OracleTracker(), {}
+    for seen in world.steps():
+        tracklets, _ = tracker.update(seen)
+        bare = replace(tracklets, has_embedding=np.zeros(len(tracklets), np.bool_))
+        tracks, _ = ids.update(np.zeros(1, np.int16), np.array([seen.captured_ns]), ids.site.project(bare))
+        assert sorted(tracks.views.track_id.tolist()) == sorted(bare.track_id.tolist())
+        for row, track_id in zip(tracks.views.row, tracks.views.track_id.tolist(), strict=True):
+            of.setdefault(track_id, set()).add(int(tracks.global_id[row]))
+    assert len(of) >= 12
+    assert all(len(given_) == 1 for given_ in of.values())
+    assert len(set.union(*of.values())) == len(of)
+
+
 # -- out of sight ------------------------------------------------------------------------------------------------------
 
 

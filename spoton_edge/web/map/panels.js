@@ -62,6 +62,8 @@ export function sentence(event) {
       return `${event.other} turned out to be ${event.id}`;
     case "split":
       return `${event.id} turned out to be two: the other is ${event.other}`;
+    case "exchanged":
+      return `${event.id} and ${event.other} had been taken for one another`;
     case "lost":
       return `${event.id} lost${where}`;
     case "ended":

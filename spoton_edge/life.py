@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from math import isfinite
+from math import isfinite, nan
 
 from spoton_edge.types import Event, Reason
 
@@ -44,7 +44,7 @@ class LifeBook:
         life.append(decision)
 
 
-def reasoned(gate: str, distance_m: float, cosine: float, margin: float) -> Reason:
+def reasoned(gate: str, distance_m: float, cosine: float = nan, margin: float = nan) -> Reason:
     """A reason whose unknown numbers (NaN) are None."""
     return Reason(gate, *(float(x) if isfinite(x) else None for x in (distance_m, cosine, margin)))
 

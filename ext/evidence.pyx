@@ -1,6 +1,6 @@
 """What a step says of the tracks: who was seen where, who is a person, which two are one.
 
-The twins are in `tests/reference_identity.py`.
+The twins are in `tests/reference_tracks.py`.
 """
 
 from libc.math cimport hypot, isnan, sqrt

@@ -44,6 +44,13 @@ cdef struct TwinPair:  # twins.PAIR
     int64_t newer
     double nats
 
+cdef struct HeightReadings:  # stature.READINGS
+    double readings[2]
+    double variance[2]
+    double odd[2]
+    double sway
+    double swayed
+
 
 cdef inline Py_ssize_t row_of(const TrackRecord *record, Py_ssize_t count, int64_t uid) noexcept nogil:
     """The row of a uid, -1: it is not there. Uids ascend."""

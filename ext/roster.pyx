@@ -1,4 +1,4 @@
-"""What is told of the people on the site, see `spoton_edge/roster.py`. The twins are in `tests/reference_identity.py`."""
+"""What is told of the people on the site, see `spoton_edge/roster.py`. The twins are in `tests/reference_tracks.py`."""
 
 from libc.math cimport isnan
 from libc.stdlib cimport qsort

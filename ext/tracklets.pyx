@@ -1,8 +1,8 @@
-"""The memory of tracklets between steps, see `spoton_edge/tracklet_book.py`. The twin is in `tests/reference_identity.py`."""
+"""The memory of tracklets between steps, see `spoton_edge/tracklet_book.py`. The twin is in `tests/reference_tracks.py`."""
 
 import numpy as np
 
-from records cimport TrackletEntry, TrackRecord, TwinPair, int16_t, int64_t, row_of, uint8_t
+from records cimport HeightReadings, TrackletEntry, TrackRecord, TwinPair, int16_t, int64_t, row_of, uint8_t
 
 include "rows.pxi"
 
@@ -141,9 +141,11 @@ def layouts():
     cdef TrackRecord t
     cdef TrackletEntry e
     cdef TwinPair p
+    cdef HeightReadings h
     cdef char *a = <char *>&t
     cdef char *b = <char *>&e
     cdef char *c = <char *>&p
+    cdef char *d = <char *>&h
     return {
         "TRACK": {
             "uid": <char *>&t.uid - a,
@@ -180,4 +182,11 @@ def layouts():
             "margin": <char *>&e.margin - b,
         },
         "PAIR": {"older": <char *>&p.older - c, "newer": <char *>&p.newer - c, "nats": <char *>&p.nats - c},
+        "READINGS": {
+            "readings": <char *>&h.readings - d,
+            "variance": <char *>&h.variance - d,
+            "odd": <char *>&h.odd - d,
+            "sway": <char *>&h.sway - d,
+            "swayed": <char *>&h.swayed - d,
+        },
     }

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from spoton_edge._ext import evidence, roster, tracklets
 from spoton_edge.global_track import TRACK
 from spoton_edge.ground_plane import GroundPlane, Site
+from spoton_edge.stature import READINGS
 from spoton_edge.tracklet_book import ENTRY
 from spoton_edge.twins import PAIR
 from spoton_edge.types import F4
@@ -77,7 +78,7 @@ def sights(rng: np.random.Generator, count: int, tracks: int) -> Arrays:
 
 def test_records_lie_as_numpy_lays_them_out() -> None:
     told = tracklets.layouts()
-    for name, dtype in (("TRACK", TRACK), ("ENTRY", ENTRY), ("PAIR", PAIR)):
+    for name, dtype in (("TRACK", TRACK), ("ENTRY", ENTRY), ("PAIR", PAIR), ("READINGS", READINGS)):
         fields = dtype.fields
         assert fields is not None
         assert told[name] == {field: offset for field, (_, offset, *_) in fields.items()}

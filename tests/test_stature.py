@@ -6,13 +6,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 
+from spoton_edge._ext import stature as _ext
 from spoton_edge.association import Associator
 from spoton_edge.global_track import TRACK, TrackTable
 from spoton_edge.ground_plane import GroundPlane, Site
 from spoton_edge.policy import Policy
-from spoton_edge.stature import Stature, exchange
+from spoton_edge.stature import READINGS, Stature, exchange
+from spoton_edge.twins import PAIR
 from spoton_edge.types import FootPoint, Tracklets
+from tests import reference_stature as twin
 from tests.test_association import associator, looks_of, planes, play, standing
 from tests.world import OracleTracker, Walker, World, room
 
@@ -143,3 +149,77 @@ def test_a_camera_that_reads_too_much_is_corrected() -> None:
     )
     assert here[0] > -0.2
     assert here[1] < -1.0
+
+
+def site_of(rng: np.random.Generator) -> NDArray[np.void]:
+    """What a site may have learned of readings."""
+    learned = np.zeros(1, READINGS)
+    learned["readings"], learned["swayed"] = rng.uniform(50, 1999, 2), rng.uniform(50, 1999)
+    learned["variance"], learned["sway"] = rng.uniform(0.01, 0.1, 2) ** 2, rng.uniform(0.01, 0.05) ** 2
+    learned["odd"] = rng.uniform(0.01, 0.6, 2)
+    return learned
+
+
+def known_people(rng: np.random.Generator, count: int) -> NDArray[np.void]:
+    record = np.zeros(count, TRACK)
+    record["uid"], record["global_id"] = np.arange(count) * 2 + 5, rng.choice([-1, 1, 2, 3], count)
+    record["tall"], record["late_tall"] = rng.normal(1.7, 0.08, (2, count))
+    record["tall_n"], record["late_n"] = rng.choice([0.0, 3.0, 9.0, 40.0], (2, count))
+    return record
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 12), st.integers(0, 6))
+@settings(deadline=None)
+def test_readings_say_and_teach_what_their_slow_twins_say_and_teach(seed: int, rows: int, people: int) -> None:
+    rng = np.random.default_rng(seed)
+    learned, record, bias_m = site_of(rng), known_people(rng, people), rng.normal(0, 0.05, 3)
+    tall_m = np.where(rng.random(rows) < 0.2, np.nan, rng.normal(1.7, 0.1, rows))
+    camera, foot = rng.integers(0, 3, rows).astype(np.int16), rng.integers(0, 3, rows).astype(np.uint8)
+    state, track = (rng.random(rows) < 0.2).astype(np.uint8), rng.integers(-1, people, rows).astype(np.int32)
+    pairs = rows * 3 if people else 0
+    row, column = (rng.integers(0, max(n, 1), pairs).astype(np.int32) for n in (rows, people))
+
+    bonus = np.ones(pairs)
+    _ext.compare(learned, bias_m, tall_m, camera, foot, row, record, column, bonus)
+    want = twin.compare(learned[0], bias_m, tall_m, camera, foot, row, record, column)
+    np.testing.assert_allclose(bonus - 1, want, atol=1e-12)
+    others = known_people(rng, 4)
+    np.testing.assert_allclose(
+        _ext.between(learned, record, others), twin.between(learned[0], record, others), atol=1e-12
+    )
+
+    expected, people_then, bias_then = learned.copy(), record.copy(), bias_m.copy()
+    numbers = 0.7, 8.0, 6.0, 20.0
+    _ext.learn(learned, bias_m, record, tall_m, camera, foot, state, track, *numbers)
+    twin.learn(expected[0], bias_then, people_then, tall_m, camera, foot, state, track, *numbers)
+    np.testing.assert_allclose(bias_m, bias_then, atol=1e-12)
+    for name in READINGS.names or ():
+        np.testing.assert_allclose(learned[name], expected[name], atol=1e-12, err_msg=name)
+    for name in ("tall", "tall_n", "late_tall", "late_n"):
+        np.testing.assert_allclose(record[name], people_then[name], atol=1e-12, err_msg=name)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 8), st.floats(0.0, 6.0))
+@settings(deadline=None)
+def test_who_was_mistaken_for_whom_is_told_as_by_the_slow_twin(seed: int, people: int, against: float) -> None:
+    rng = np.random.default_rng(seed)
+    learned, record = site_of(rng), known_people(rng, people)
+    uids = np.sort(rng.integers(0, 2 * people + 6, (12, 2)), axis=1)
+    pairs = np.array([(*pair, 0.0) for pair in sorted({(int(a), int(b)) for a, b in uids if a < b})], PAIR)
+    rows, odds = _ext.exchanged(learned, record, pairs, 3.0, against, 0.5)
+    want = twin.exchanged(learned[0], record, pairs, 3.0, against, 0.5)
+    assert [tuple(pair) for pair in rows.tolist()] == list(want)
+    np.testing.assert_allclose(odds, list(want.values()), atol=1e-12)
+
+
+def test_readings_that_do_not_fit_are_refused() -> None:
+    learned, record, one = np.zeros(1, READINGS), np.zeros(2, TRACK), np.zeros(1, np.int32)
+    seen = np.ones(1), np.zeros(1, np.int16), np.zeros(1, np.uint8)
+    with pytest.raises(ValueError, match="no camera 0"):
+        _ext.compare(learned, np.zeros(0), *seen, one, record, one, np.zeros(1))
+    with pytest.raises(ValueError, match="no tracklet 0, or no track 2"):
+        _ext.compare(learned, np.zeros(1), *seen, one, record, one + 2, np.zeros(1))
+    with pytest.raises(ValueError, match="no track 2"):
+        _ext.learn(learned, np.zeros(1), record, *seen, np.zeros(1, np.uint8), one + 2, 1.0, 8.0, 6.0, 20.0)
+    with pytest.raises(ValueError, match="one record of readings, not 2"):
+        _ext.between(np.zeros(2, READINGS), record, record)

@@ -22,10 +22,11 @@ C_SOURCES = {
     "bytetrack": [
         f"ext/c/{name}.c" for name in ("bytetrack", "bytetrack_memory", "crew", "kalman", "lapjv", "overlap")
     ],
+    "competition": ["ext/c/ground_places.c", "ext/c/lapjv.c"],
     "detection": ["ext/c/detection.c"],
     "evidence": ["ext/c/ground_pairs.c"],
     "letterbox": ["ext/c/resize.c"],
-    "matching": ["ext/c/ground_pairs.c", "ext/c/lapjv.c"],
+    "matching": ["ext/c/ground_pairs.c"],
     "similarity": ["ext/c/similarity.c"],
 }
 

@@ -1,4 +1,4 @@
-"""The ground-plane filter of `c/ground_filter.h` and the search for open pairs of `c/ground_pairs.h`."""
+"""The ground-plane filter of `c/ground_filter.h`, the search for open pairs of `c/ground_pairs.h`, the places of `c/ground_places.h`."""
 
 cdef extern from "ground_filter.h" nogil:
     ctypedef struct ground_innovation:
@@ -6,8 +6,6 @@ cdef extern from "ground_filter.h" nogil:
     ground_innovation ground_innovate(
         const double *state, const double *cov, const double *xy, const double *r, double lag_s
     )
-    double ground_nats(const ground_innovation *n, const double *r)
-    double ground_gain(const ground_innovation *n, const double *r, double worth, double density)
     void ground_absorb(double *state, double *cov, ground_innovation n, const double *r)
 
 cdef extern from "ground_pairs.h" nogil:
@@ -28,3 +26,28 @@ cdef extern from "ground_pairs.h" nogil:
         const ground_feet *feet, const ground_tracks *tracks, double limit, ground_reach *reach, double *lanes, int *start,
         int *column, double *d2
     )
+
+cdef extern from "ground_places.h" nogil:
+    ctypedef struct ground_place:
+        const double *state
+        double nats
+    ctypedef struct ground_places:
+        const ground_feet *feet
+        const int *column
+        const int *slot
+        const int *degree
+        const double *worth
+        const double *density
+        double limit
+        int tracks
+        int pairs
+        ground_place *place
+        int count
+        int most
+        double *gain
+        Py_ssize_t used
+        Py_ssize_t most_gains
+    void ground_places_begin(ground_places *p, const ground_tracks *tracks)
+    void ground_places_turn(ground_places *p)
+    int ground_places_with(ground_places *p, int place, int row)
+    double ground_places_gain(ground_places *p, int place, int row, int e)

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spoton_edge._ext import matching
+from spoton_edge._ext import competition, matching
 from spoton_edge.global_track import Records, TrackTable
 from spoton_edge.looks import Looks
 from spoton_edge.policy import Policy
 from spoton_edge.stature import Stature
 from spoton_edge.types import F8, I4, Bool, Tracklets, TrackState
 
-LOST = 2  # the standing, in ext/matching.pyx, of somebody out of sight
+LOST = 2  # the standing, in ext/competition.pyx, of somebody out of sight
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def match_tracklets(
     own = np.flatnonzero(held[row] == column)
     bonus[own] += policy.habit_nats * _lead(margin, seen.ground_cov, policy)[row[own]]
     edge = np.empty(rows, np.int32)
-    matching.compete(
+    competition.compete(
         seen.camera,
         xy,
         seen.ground_cov,

@@ -1,4 +1,4 @@
-"""Slow, obvious twins of the compiled identity core: `ground`, `fusion`, `handoff`, `matching`, `similarity`."""
+"""Slow, obvious twins of `ground`, `fusion`, `handoff`, `matching`, `competition` and `similarity`."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def compete(
     sweeps: int,
     leads: int,
 ) -> tuple[I4, F8]:
-    """The match of `matching.compete` over all open pairs, and the gains of the last round; bonus (T, M).
+    """The match of `competition.compete` over all open pairs, and the gains of the last round; bonus (T, M).
 
     standing (M,): 0 a candidate, 1 a person, 2 somebody lost.
     """
@@ -146,7 +146,7 @@ def compete(
 def grounds(match: I4, gain: F8, standing: I8, xy: F8, state: F8) -> tuple[F8, F8, Bool]:
     """Distance (T,), margin (T,) and whether a person would have gained, and more than anybody lost, as
 
-    `matching.compete` gives them.
+    `competition.compete` gives them.
     """
     distance, margin = np.full((2, len(match)), np.nan)
     for i, j in enumerate(match):

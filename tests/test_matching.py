@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spoton_edge._ext import fusion, matching, similarity
+from spoton_edge._ext import competition, fusion, matching, similarity
 from spoton_edge.assignment import assign
 from spoton_edge.types import F8
 from tests import reference_identity as twin
@@ -90,9 +90,19 @@ def test_the_gate_opens_the_pairs_its_twin_opens(seed: int, rows: int, count: in
 @given(SEEDS, st.integers(1, 4), st.integers(1, 6), st.integers(0, 2), st.integers(0, 5))
 @settings(max_examples=60, deadline=None)
 def test_the_competition_ends_as_its_twins(seed: int, cameras: int, count: int, sweeps: int, leads: int) -> None:
-    rng = np.random.default_rng(seed)
+    compete_as_the_twin(np.random.default_rng(seed), cameras, count, sweeps, leads)
+
+
+def test_more_places_than_are_kept_at_once_change_nothing() -> None:
+    compete_as_the_twin(np.random.default_rng(4), cameras=10, count=3, sweeps=2, leads=10, closeness=0.1)
+
+
+def compete_as_the_twin(
+    rng: np.random.Generator, cameras: int, count: int, sweeps: int, leads: int, closeness: float = 1.0
+) -> None:
     camera = np.repeat(np.arange(cameras), rng.integers(0, count + 2, cameras)).astype(np.int16)
     (state, cov), (xy, r, lag_s) = tracks(rng, count), feet(rng, len(camera))
+    state[:, :2], xy = closeness * state[:, :2], closeness * xy
     standing = rng.choice(3, count, p=[0.3, 0.5, 0.2]).astype(np.uint8)
     bonus = rng.normal(0, 1, (len(camera), count))
     start, column, _ = matching.open_pairs(xy, r, lag_s, state, cov, 25.0)
@@ -100,7 +110,7 @@ def test_the_competition_ends_as_its_twins(seed: int, cameras: int, count: int, 
     match, edge = np.full((2, len(camera)), -1, np.int32)
     distance_m, margin = np.empty((2, len(camera)))
     explained = np.empty(len(camera), np.uint8)
-    matching.compete(
+    competition.compete(
         camera,
         xy,
         r,

@@ -3,7 +3,7 @@
 The twins are in `tests/reference_tracks.py`.
 """
 
-from libc.math cimport hypot, isnan, sqrt
+from libc.math cimport isnan, sqrt
 
 import numpy as np
 
@@ -18,6 +18,7 @@ cdef enum:
     _EXPECTED = 2
     _SHOWN = 4
     VISIBLE = 0
+    SIDE = 5  # of FootPoint
     COASTING = 1
 
 
@@ -47,10 +48,12 @@ def note(
     const int64_t[::1] captured_ns not None,
     const float[:, ::1] xyxy not None,
     const double[:, ::1] ground_cov not None,
+    const uint8_t[::1] foot not None,
 ):
     """Write down whose each tracklet (T,) is, and the last sight of each track: its surest visible view of this step.
 
-    at (T,) are the tracklets' rows in the book, track (T,) the rows in `record`, -1: nobody.
+    at (T,) are the tracklets' rows in the book, track (T,) the rows in `record`, -1: nobody. How somebody
+    moves is taken from when he was seen whole, by foot (T,) FootPoint: what is left of him at a picture's side moves oddly.
     """
     cdef Rows table = Rows(records, sizeof(TrackRecord), True)
     cdef TrackRecord *record = <TrackRecord *>table.at
@@ -62,6 +65,8 @@ def note(
         raise ValueError("at, track, camera, seen_state and captured_ns must have the same number of rows")
     if xyxy.shape[0] != rows or ground_cov.shape[0] != rows or xyxy.shape[1] != 4 or ground_cov.shape[1] != 3:
         raise ValueError("xyxy must be (T, 4) and ground_cov (T, 3)")
+    if foot.shape[0] != rows:
+        raise ValueError("foot must be (T,)")
     if state.shape[0] != tracks or cov.shape[0] != tracks or state.shape[1] != 4 or cov.shape[1] != 4 or cov.shape[2] != 4:
         raise ValueError("state must be (M, 4) and cov (M, 4, 4)")
     check_rows(track, tracks)
@@ -86,14 +91,20 @@ def note(
             if t < 0:
                 continue
             record[j].seen_ns = captured_ns[t]
-            record[j].seen_xy[0] = state[j, 0]
-            record[j].seen_xy[1] = state[j, 1]
-            record[j].seen_sd = sqrt(0.5 * (cov[j, 0, 0] + cov[j, 1, 1]))
-            record[j].seen_speed = hypot(state[j, 2], state[j, 3])
             record[j].seen_camera = camera[t]
             record[j].seen_foot[0] = <float>0.5 * (xyxy[t, 0] + xyxy[t, 2])
             record[j].seen_foot[1] = xyxy[t, 3]
             record[j].hits += 1
+            record[j].seen_xy[0] = state[j, 0]
+            record[j].seen_xy[1] = state[j, 1]
+            record[j].seen_sd = sqrt(0.5 * (cov[j, 0, 0] + cov[j, 1, 1]))
+            if foot[t] != SIDE or record[j].whole_ns == 0:
+                record[j].whole_ns = captured_ns[t]
+                record[j].whole_xy = record[j].seen_xy
+                record[j].whole_sd = record[j].seen_sd
+                record[j].whole_velocity[0] = state[j, 2]
+                record[j].whole_velocity[1] = state[j, 3]
+                record[j].whole_velocity_sd = sqrt(0.5 * (cov[j, 2, 2] + cov[j, 3, 3]))
 
 
 def weigh(

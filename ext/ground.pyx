@@ -13,7 +13,7 @@ import numpy as np
 # length 0: it bends nothing).
 COLUMNS = 40
 # What `model` holds, see ground_plane.FootModel.
-MODEL = 10
+MODEL = 12
 
 cdef enum:
     _P = 9
@@ -35,6 +35,8 @@ cdef enum:
     SD_HEIGHT_M
     SHOE_M
     SD_CALIBRATION_M
+    ASPECT
+    SD_SIDE
     EDGE
     COVER
     MODEL_SIZE
@@ -45,6 +47,7 @@ cdef enum:
     CUT = 2
     OUTSIDE = 3
     UNPLACED = 4
+    SIDE = 5
 
 
 cdef struct Point:
@@ -255,10 +258,12 @@ cdef void place(
     cdef double u = 0.5 * (xyxy[i, 0] + xyxy[i, 2])
     cdef double v = xyxy[i, 3]
     cdef double box_height = xyxy[i, 3] - xyxy[i, 1]
-    cdef double head_u = u, head_v = xyxy[i, 1]
-    cdef double edge = model[EDGE] * plane[_HEIGHT]
+    cdef double head_u, head_v = xyxy[i, 1]
+    cdef double edge = model[EDGE] * plane[_HEIGHT], side = model[EDGE] * plane[_WIDTH]
+    cdef bint cut_left = xyxy[i, 0] <= side, cut_right = xyxy[i, 2] >= plane[_WIDTH] - side
+    cdef double su = model[SD_U] * box_height
     cdef double sd_v = model[SD_V_SEEN]
-    cdef double su, sv, length, doubt, xx, xy_, yy, jx, jy, hx, hy, x1, y1, a, b, d, det
+    cdef double sv, length, doubt, xx, xy_, yy, jx, jy, hx, hy, x1, y1, a, b, d, det
     cdef Point p
     xy[0] = xy[1] = cov[0] = cov[1] = cov[2] = tall[0] = NAN
     foot[0] = UNPLACED
@@ -275,6 +280,18 @@ cdef void place(
     elif foot_covered(&xyxy[0, 0], &camera[0], camera.shape[0], i) > model[COVER]:
         foot[0] = COVERED
         sd_v = model[SD_V_COVERED]
+    # Of who is cut by the picture's side the middle lies half a person's width from the edge that is seen; and what is
+    # left of him, an arm or a leg, ends anywhere.
+    if cut_left or cut_right:
+        if foot[0] == SEEN:
+            foot[0] = SIDE
+        su = model[SD_SIDE] * box_height
+        sd_v = max(sd_v, model[SD_SIDE])
+        if not cut_right:
+            u = min(u, xyxy[i, 2] - 0.5 * model[ASPECT] * box_height)
+        elif not cut_left:
+            u = max(u, xyxy[i, 0] + 0.5 * model[ASPECT] * box_height)
+    head_u = u
     # What is left is geometry, and that is done in straight pixels.
     if not straighten(plane + _LENS, &u, &v) or not straighten(plane + _LENS, &head_u, &head_v):
         foot[0] = UNPLACED
@@ -288,7 +305,6 @@ cdef void place(
     if length > 0:
         p.x -= model[SHOE_M] * p.jv[0] / length
         p.y -= model[SHOE_M] * p.jv[1] / length
-    su = model[SD_U] * box_height
     sv = sd_v * box_height
     xx = su * su * p.ju[0] * p.ju[0] + sv * sv * p.jv[0] * p.jv[0]
     xy_ = su * su * p.ju[0] * p.ju[1] + sv * sv * p.jv[0] * p.jv[1]
@@ -304,7 +320,7 @@ cdef void place(
             plane[_PEOPLE_SEEN] += 1
             plane[_PEOPLE_M] += max(-0.2, min(0.2, tall[0] - plane[_PEOPLE_M])) / min(plane[_PEOPLE_SEEN] + 20, 2000)
     # Feet that are not seen: the head, at the height of people, says where they are. Both say something: weigh them.
-    if foot[0] != SEEN and plane[_HAS_VERTICAL] != 0 and xyxy[i, 1] > edge:
+    if (foot[0] == COVERED or foot[0] == CUT) and plane[_HAS_VERTICAL] != 0 and xyxy[i, 1] > edge:
         doubt = model[SD_HEIGHT_M] * (plane[_HAS_VERTICAL] if plane[_PEOPLE_SEEN] < 100 else 1.0)
         if point_at_height(plane + _P, head_u, head_v, plane[_PEOPLE_M], &hx, &hy) and point_at_height(
             plane + _P, head_u, head_v, plane[_PEOPLE_M] + doubt, &x1, &y1

@@ -12,11 +12,17 @@ cdef struct TrackRecord:  # global_track.TRACK
     int64_t seen_ns
     double seen_xy[2]
     double seen_sd
-    double seen_speed
+    int64_t whole_ns
+    double whole_xy[2]
+    double whole_sd
+    double whole_velocity[2]
+    double whole_velocity_sd
     int16_t seen_camera
     double seen_foot[2]
     int16_t first_camera
     double first_foot[2]
+    double first_xy[2]
+    double first_sd
     double sureness
     int64_t hits
     int16_t best_view

@@ -278,6 +278,7 @@ class Associator:
             seen.captured_ns,
             seen.xyxy,
             seen.ground_cov,
+            seen.foot,
         )
 
     def _weigh(self, seen: Tracklets, found: Match, camera: I2, weight: float) -> U8:

@@ -156,9 +156,14 @@ class Gallery:
         return int(np.argmin(age))
 
     def between(self, entry: int, other: int) -> F4:
-        """Best cosine between two people's prototypes, (1, 2): of one camera, of two cameras; -2: none."""
+        """How alike two people's prototypes are, (1, 2): of one camera, of two cameras; -2: none.
+
+        The mean, over the prototypes of `entry`, of the best cosine with the other's, as for a crop.
+        """
         mine = np.flatnonzero(self._camera[entry] >= 0).astype(np.int32)
         pairs = np.full(len(mine), other, np.int32)
         rows, camera = self._vectors[entry, mine], self._camera[entry, mine]
         best = self.compare(rows, camera, np.arange(len(mine), dtype=np.int32), pairs)
-        return best.max(axis=0, keepdims=True) if len(best) else np.full((1, 2), -2, np.float32)
+        known = best > -2
+        sums = np.where(known, best, 0).sum(axis=0, keepdims=True, dtype=np.float32)
+        return np.where(known.any(axis=0), sums / np.maximum(known.sum(axis=0), 1), -2).astype(np.float32)

@@ -22,11 +22,17 @@ TRACK = np.dtype(  # as in ext/records.pxd
         ("seen_ns", np.int64),  # last seen by any camera
         ("seen_xy", np.float64, 2),  # where that was, m; NaN: not placed
         ("seen_sd", np.float64),  # m
-        ("seen_speed", np.float64),  # m/s
+        ("whole_ns", np.int64),  # last seen whole, not cut by a picture's side; 0: never
+        ("whole_xy", np.float64, 2),
+        ("whole_sd", np.float64),
+        ("whole_velocity", np.float64, 2),  # m/s
+        ("whole_velocity_sd", np.float64),  # m/s an axis
         ("seen_camera", np.int16),
         ("seen_foot", np.float64, 2),  # px in that camera
         ("first_camera", np.int16),
         ("first_foot", np.float64, 2),
+        ("first_xy", np.float64, 2),
+        ("first_sd", np.float64),
         ("sureness", np.float64),  # log odds that this is a person
         ("hits", np.int64),  # steps with a view
         ("best_view", np.int16),
@@ -105,6 +111,7 @@ class TrackTable:
         record["born_ns"] = captured_ns
         record["first_camera"] = camera
         record["first_foot"] = foot
+        record["first_xy"], record["first_sd"] = xy, np.sqrt(0.5 * (r[0] + r[2]))
         self._next_uid += 1
         self.state[row, :2] = xy
         xx, xy_, yy = r if np.isfinite(xy).all() else (np.nan, np.nan, np.nan)
@@ -117,7 +124,7 @@ class TrackTable:
         state, cov = np.zeros((len(lost), 4)), np.zeros((len(lost), 4, 4))
         state[:, :2] = lost["seen_xy"]
         gap_s = np.maximum((self.now_ns - lost["seen_ns"]) * 1e-9, 0.0)
-        moved = np.where(lost["seen_speed"] < STILL_MPS, SWAY_M**2, self.motion.wandered_m2(gap_s))
+        moved = np.where(np.hypot(*lost["whole_velocity"].T) < STILL_MPS, SWAY_M**2, self.motion.wandered_m2(gap_s))
         cov[:, 0, 0] = cov[:, 1, 1] = np.square(lost["seen_sd"]) + moved
         cov[:, 2, 2] = cov[:, 3, 3] = self.motion.speed_sd_mps**2
         return state, cov

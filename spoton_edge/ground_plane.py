@@ -38,7 +38,9 @@ class FootModel:
     sd_height_m: float = 0.10
     shoe_m: float = 0.14  # half a shoe: a box ends at the tip of the nearer one, the body stands behind it
     sd_calibration_m: float = 0.10  # hand-made calibrations of one site disagree by 8 to 10 cm
-    edge: float = 0.005  # of the picture's height: nearer to its edge, a box counts as cut
+    aspect: float = 0.41  # a box's width over its height, the mean of many (Dollár et al., Pedestrian Detection, 2012)
+    sd_side: float = 0.06  # of the foot point of who is cut by the picture's side
+    edge: float = 0.005  # of the picture's size: nearer to its edge, a box counts as cut
     cover: float = 0.25  # of the box's lower third
 
 

@@ -20,6 +20,8 @@ from spoton_edge.policy import Policy
 from spoton_edge.stature import Stature
 from spoton_edge.types import F4, F8, I4, Reason
 
+STRAY_MPS = 0.3  # by how much who goes on changes his pace, or his way to the side
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -41,13 +43,16 @@ def judge(
         record["first_camera"],
         record["first_foot"],
         record["born_ns"],
-        table.state[ready, :2],
-        table.position_sd(ready),
+        record["first_xy"],
+        record["first_sd"],
     )
     gates = handoff.gates(lost, new)
     distance = np.linalg.norm(new.xy[None] - lost.xy[:, None], axis=2)
-    place = place_nats(lost, new, options["seen_speed"], table.motion, policy)
-    nats = np.where(gates == NO_GATE, -np.inf, np.where(gates == WALK_GATE, place, 0.0)).T.copy()
+    share = np.where(gates == WALK_GATE, policy.returner_share, policy.link_share)
+    place = place_nats(
+        options, table.state[ready], table.cov[ready], table.now_ns, table.motion, policy.newcomer_per_m2, share
+    )
+    nats = np.where(gates == NO_GATE, -np.inf, place).T.copy()
     nats += stature.between(record, options)
     cosine = _add_looks(nats, record["entry"], options["entry"], looks)
     taken = assign(nats, np.zeros(len(ready), np.int16))
@@ -86,24 +91,40 @@ def _add_looks(nats: F8, candidate: I4, person: I4, looks: Looks) -> F4:
     return cosine
 
 
-def place_nats(lost: Sight, new: Sight, speed_mps: F8, motion: Motion, policy: Policy) -> F8:
-    """How much likelier (log) a lost person is to turn up in a place than a newcomer is, (L, N); 0 without places.
+def place_nats(lost: Records, state: F8, cov: F8, now_ns: int, motion: Motion, newcomer_per_m2: float, share: F8) -> F8:
+    """How much likelier (log) a lost person is to be here now, and move so, than a newcomer, (L, N); 0 without places.
 
-    Somebody who stood as likely as not stands there still, somebody who walked has diffused, and after a long absence
-    he comes in where newcomers do.
+    state (N, 4), cov (N, 4, 4): of those who are here; share (L, N): how many of those who come in anywhere are such as
+    he. Somebody who stood as likely as not stands there still. Somebody who walked goes on as likely as not; else he
+    turns or halts as people in sight do. And after a long absence he comes in where newcomers do.
     """
-    gap_s = np.maximum((new.seen_ns[None] - lost.seen_ns[:, None]) * 1e-9, 0.0)
-    d2 = np.square(new.xy[None] - lost.xy[:, None]).sum(axis=2)
-    base = np.square(lost.sd_m)[:, None] + np.square(new.sd_m)[None]
-    walked = motion.wandered_m2(gap_s)
-    stays = np.where(speed_mps < STILL_MPS, 0.5, 0.0)[:, None]
-
-    def density(var: F8) -> F8:
-        return np.asarray(np.exp(-0.5 * d2 / var) / (2 * np.pi * var))
-
-    here = stays * density(base + SWAY_M**2) + (1 - stays) * density(base + walked)
-    nats = np.log(np.maximum(here / policy.newcomer_per_m2, policy.returner_share))
+    gap_s = np.maximum((now_ns - lost["whole_ns"])[:, None] * 1e-9, 0.0)
+    apart, was, moves = (
+        state[None, :, :2] - lost["whole_xy"][:, None],
+        lost["whole_velocity"][:, None],
+        state[None, :, 2:],
+    )
+    doubt = np.square(lost["whole_sd"])[:, None] + 0.5 * (cov[:, 0, 0] + cov[:, 1, 1])[None]
+    was_doubt, doubts = np.square(lost["whole_velocity_sd"])[:, None], 0.5 * (cov[:, 2, 2] + cov[:, 3, 3])[None]
+    any_pace = motion.speed_sd_mps**2
+    anyhow = _density(moves, any_pace + doubts)
+    # Who goes on keeps a pace of which both sights tell; the surer one tells more.
+    pace = (was / was_doubt[..., None] + moves / doubts[..., None]) / (1 / was_doubt + 1 / doubts)[..., None]
+    pace_doubt = 1 / (1 / was_doubt + 1 / doubts) + STRAY_MPS**2
+    goes_on = _density(apart - gap_s[..., None] * pace, doubt + pace_doubt * gap_s**2)
+    goes_on *= _density(moves - was, was_doubt + doubts + STRAY_MPS**2) / anyhow
+    kept = np.exp(-gap_s / motion.keep_s)
+    kept_s = motion.keep_s * (1 - kept)  # m that a velocity of 1 m/s carries
+    turns = _density(apart - kept_s[..., None] * was, doubt + motion.wandered_m2(gap_s) + was_doubt * kept_s**2)
+    stays = _density(apart, doubt + SWAY_M**2)
+    stood = np.hypot(*lost["whole_velocity"].T)[:, None] < STILL_MPS
+    nats = np.log(0.5 * (np.where(stood, stays, goes_on) + turns) / newcomer_per_m2 + share)
     return np.where(np.isfinite(nats), nats, 0.0)
+
+
+def _density(apart: F8, var: F8) -> F8:
+    """Of a round bell with variance var (L, N) an axis at apart (L, N, 2)."""
+    return np.asarray(np.exp(-0.5 * np.square(apart).sum(axis=2) / var) / (2 * np.pi * var))
 
 
 def _gate_name(gate: int, handoff: Handoff) -> str:

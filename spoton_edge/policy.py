@@ -35,6 +35,7 @@ class Policy:
     # Taking up an old id.
     newcomer_per_m2: float = 0.01  # where somebody new turns up: anywhere on a site of 100 m^2
     returner_share: float = 0.2  # of those who come in, how many were here within `forget_s`
+    link_share: float = 1.0  # who left by a link comes in at its end as often as newcomers do
     posterior_nats: float = 2.2  # an old id is given at odds of 9 to 1 or better
     doubt_nats: float = -1.0  # above this an old id is possible enough to wait for evidence
     hold_s: float = 1.0  # how long a sure candidate may wait for it

@@ -40,6 +40,7 @@ class FootPoint(IntEnum):
     CUT = 2  # by the picture's lower edge
     OUTSIDE = 3  # of the camera's region: does not count
     UNPLACED = 4  # no plane, or too near the horizon
+    SIDE = 5  # seen, but the person is cut by the picture's side
 
 
 @dataclass(frozen=True, slots=True)

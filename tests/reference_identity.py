@@ -159,7 +159,8 @@ def grounds(match: I4, gain: F8, standing: I8, xy: F8, state: F8) -> tuple[F8, F
 
 def foot_kind(box: F4, others: F4, image_size: tuple[int, int], model: FootModel) -> FootPoint:
     """Whether a box's feet are seen, by areas counted on a grid."""
-    if box[3] >= image_size[1] * (1 - model.edge):
+    width, height = image_size
+    if box[3] >= height * (1 - model.edge):
         return FootPoint.CUT
     top = box[3] - (box[3] - box[1]) / 3
     u, v = np.meshgrid(np.linspace(box[0], box[2], 101), np.linspace(top, box[3], 101))
@@ -167,6 +168,8 @@ def foot_kind(box: F4, others: F4, image_size: tuple[int, int], model: FootModel
         covers = (u >= other[0]) & (u <= other[2]) & (v >= other[1]) & (v <= other[3])
         if other[3] > box[3] and covers.mean() > model.cover:
             return FootPoint.COVERED
+    if box[0] <= width * model.edge or box[2] >= width * (1 - model.edge):
+        return FootPoint.SIDE
     return FootPoint.SEEN
 
 

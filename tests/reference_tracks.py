@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from spoton_edge.ground_plane import EXPECTED, IN_VIEW, SHOWN, Site
 from spoton_edge.tracklet_book import ENTRY
-from spoton_edge.types import F4, F8, I2, I4, I8, U8, Bool, TrackState
+from spoton_edge.types import F4, F8, I2, I4, I8, U8, Bool, FootPoint, TrackState
 from tests.reference_identity import as_matrix, distance2
 
 Table = NDArray[np.void]
@@ -43,7 +43,18 @@ def enter(
 
 
 def note(
-    record: Table, state: F8, cov: F8, entry: Table, at: I4, track: I4, camera: I2, seen: U8, when: I8, xyxy: F4, r: F8
+    record: Table,
+    state: F8,
+    cov: F8,
+    entry: Table,
+    at: I4,
+    track: I4,
+    camera: I2,
+    seen: U8,
+    when: I8,
+    xyxy: F4,
+    r: F8,
+    foot: U8,
 ) -> None:
     for t, j in enumerate(track):
         entry["uid"][at[t]] = record["uid"][j] if j >= 0 else -1
@@ -57,8 +68,11 @@ def note(
         person["seen_ns"], person["seen_camera"], person["seen_xy"] = when[t], camera[t], state[j, :2]
         person["seen_foot"] = (xyxy[t, 0] + xyxy[t, 2]) / 2, xyxy[t, 3]
         person["seen_sd"] = np.sqrt(np.trace(cov[j, :2, :2]) / 2)
-        person["seen_speed"] = np.linalg.norm(state[j, 2:])
         person["hits"] += 1
+        if foot[t] != FootPoint.SIDE or person["whole_ns"] == 0:
+            person["whole_ns"], person["whole_xy"], person["whole_velocity"] = when[t], state[j, :2], state[j, 2:]
+            person["whole_sd"] = person["seen_sd"]
+            person["whole_velocity_sd"] = np.sqrt(np.trace(cov[j, 2:, 2:]) / 2)
 
 
 def weigh(

@@ -193,7 +193,7 @@ def test_a_person_walks_from_view_to_view_and_keeps_the_id() -> None:
 
 
 def test_nobody_is_handed_over_faster_than_he_can_walk() -> None:
-    world = travel(gap_s=0.6)
+    world = travel(gap_s=0.2)  # 1.4 s between the sights, 6 m apart
     run = play(world, associator(world))
     assert len(run.ids[0]) == 2
 

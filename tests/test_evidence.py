@@ -15,7 +15,7 @@ from spoton_edge.ground_plane import GroundPlane, Site
 from spoton_edge.stature import READINGS
 from spoton_edge.tracklet_book import ENTRY
 from spoton_edge.twins import PAIR
-from spoton_edge.types import F4
+from spoton_edge.types import F4, FootPoint
 from tests import reference_tracks as twin
 from tests.world import room
 
@@ -73,6 +73,7 @@ def sights(rng: np.random.Generator, count: int, tracks: int) -> Arrays:
         "when": rng.integers(50, 100, count),
         "xyxy": boxes(rng, count),
         "r": np.where(rng.random((count, 1)) < 0.2, np.nan, rng.uniform(0, 1, (count, 3))),
+        "foot": rng.choice(np.array([FootPoint.SEEN, FootPoint.SIDE], np.uint8), count),
     }
 
 
@@ -126,7 +127,7 @@ def test_sights_are_noted_and_weighed_as_by_their_twins(seed: int, count: int, t
     entry = book(rng, count + 3, p["record"])
     at = rng.permutation(count + 3)[:count].astype(np.int32)
     record, mine = p["record"].copy(), entry.copy()
-    rest = (at, s["track"], s["camera"], s["seen"], s["when"], s["xyxy"], s["r"])
+    rest = (at, s["track"], s["camera"], s["seen"], s["when"], s["xyxy"], s["r"], s["foot"])
     twin.note(record, p["state"], p["cov"], mine, *rest)
     evidence.note(p["record"], p["state"], p["cov"], entry, *rest)
     for name in TRACK.names or ():
@@ -212,7 +213,7 @@ def test_who_ought_to_be_seen_by_which_camera_is_told_as_by_its_twin(seed: int, 
 def test_what_does_not_fit_is_refused() -> None:
     rng = np.random.default_rng(0)
     p, nobody = people(rng, 3), np.zeros(0, np.int32)
-    with pytest.raises(ValueError, match="records have 168 bytes"):
+    with pytest.raises(ValueError, match=f"records have {TRACK.itemsize} bytes"):
         tracklets.holders(np.zeros(1, ENTRY), np.zeros(3, ENTRY), nobody)
     with pytest.raises(ValueError, match="contiguous"):
         tracklets.holders(np.zeros(1, ENTRY), p["record"][::2], nobody)

@@ -80,6 +80,20 @@ def test_cut_feet_are_found_through_the_head() -> None:
     assert by_head < 0.6 * np.linalg.norm(by_foot - person)
 
 
+@pytest.mark.parametrize(("low", "high"), [(0, 660), (620, 1280)], ids=["right", "left"])
+def test_who_is_cut_by_the_pictures_side_stands_half_a_width_from_the_edge_that_is_seen(low: int, high: int) -> None:
+    width = 0.41 * 300
+    middle = 640.0 - low  # a third of him is beyond the picture's side
+    cut = [max(middle - width / 2, 0), 300, min(middle + width / 2, high - low), 600]
+    shift = np.array([[1, 0, low], [0, 1, 0], [0, 0, 1.0]])
+    part, all_of_it = GroundPlane(CAMERA.homography @ shift, (high - low, 720)), PLANE
+    placed = Site([part]).project(tracklets([cut]))
+    whole = Site([all_of_it]).project(tracklets([[640 - width / 2, 300, 640 + width / 2, 600]]))
+    assert (placed.foot[0], whole.foot[0]) == (FootPoint.SIDE, FootPoint.SEEN)
+    np.testing.assert_allclose(placed.ground_xy[0], whole.ground_xy[0], atol=1e-3)
+    assert np.trace(as_matrix(placed.ground_cov[0])) > np.trace(as_matrix(whole.ground_cov[0]))
+
+
 def test_the_vertical_is_guessed_from_the_homography_alone() -> None:
     guessed = GroundPlane(CAMERA.homography, CAMERA.image_size)
     assert guessed.has_vertical

@@ -16,6 +16,7 @@ def note(
     captured_ns: I8,
     xyxy: F4,
     ground_cov: F8,
+    foot: U8,
 ) -> None: ...
 def weigh(
     records: NDArray[Any],

@@ -173,7 +173,8 @@ def feet_of(boxes: Boxes, plane: GroundPlane) -> np.ndarray:
             score=np.ones(n, np.float32), captured_ns=np.zeros(n, np.int64),
         )  # fmt: skip
         placed = site.project(tracklets)
-        seen = np.flatnonzero((placed.foot == FootPoint.SEEN) & np.isfinite(placed.ground_xy).all(axis=1))
+        stands = np.isin(placed.foot, (FootPoint.SEEN, FootPoint.SIDE))
+        seen = np.flatnonzero(stands & np.isfinite(placed.ground_xy).all(axis=1))
         if not len(seen):
             continue
         foot = np.column_stack([(xyxy[seen, 0] + xyxy[seen, 2]) / 2, xyxy[seen, 3]])

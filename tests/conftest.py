@@ -11,6 +11,8 @@ from hypothesis import settings
 from tests.clip import find_clip, find_detector
 from tests.e2e.harness import lacking
 
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # for tests that import ONNX Runtime by themselves
+
 # Whoever starts us in the background has these ignored, and the programs under test would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)

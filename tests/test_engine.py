@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -41,6 +42,20 @@ def test_an_engine_answers_batches_of_any_size_and_reuses_its_buffers(tmp_path: 
         addresses.add(doubled.ctypes.data)
     assert len(addresses) == 4  # two sets for each of two sizes
     assert engine.backend.startswith("onnxruntime")
+
+
+def test_onnx_runtime_keeps_nothing_to_be_sent_to_its_maker(tmp_path: Path) -> None:
+    model = doubling_network(tmp_path / "double.onnx")
+    home = tmp_path / "home"
+    home.mkdir()
+    program = (
+        "import sys; from pathlib import Path; from spoton_edge.engine.onnxruntime import OnnxRuntimeEngine;"
+        "import numpy as np; OnnxRuntimeEngine(Path(sys.argv[1])).infer(np.zeros((1, 3, 4, 4), np.float32))"
+    )
+    kept = ("ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME")
+    environment = {name: value for name, value in os.environ.items() if name not in kept} | {"HOME": str(home)}
+    subprocess.run([sys.executable, "-c", program, str(model)], env=environment, check=True, timeout=60)
+    assert list(home.iterdir()) == []
 
 
 def test_a_missing_model_is_named(tmp_path: Path) -> None:

@@ -36,7 +36,9 @@ class ConfigError(SpotOnError):
 
 
 class CameraError(SpotOnError):
-    """A source that cannot be opened or decoded."""
+    """A source that cannot be used as the site file has it."""
+
+    exit_code = ExitCode.USAGE
 
 
 class CredentialError(SpotOnError):

@@ -14,7 +14,7 @@ from spoton_edge.capture.change import Change, groups
 from spoton_edge.capture.reader import Camera, Pace, Reader, event_queue
 from spoton_edge.capture.source import Kind, Source
 from spoton_edge.capture.stamps import RecordedClock
-from spoton_edge.capture.video import cuda_problem
+from spoton_edge.capture.video import SourceError, cuda_problem
 from spoton_edge.errors import CameraError, SpotOnError, UsageError
 from spoton_edge.types import CameraStatus, Event, FrameBatch
 
@@ -99,8 +99,10 @@ class Capture:
                     reader.open()
                 else:
                     reader.source.resolved()
-        except SpotOnError:
+        except SpotOnError as error:
             self.stop()
+            if isinstance(error, SourceError):  # a recording does not come back by waiting
+                raise CameraError(str(error)) from None
             raise
         self._opened = True
 

@@ -27,7 +27,7 @@ from av.codec.hwaccel import HWAccel
 from spoton_edge.capture.access_units import CODECS, AccessUnits
 from spoton_edge.capture.cut import Cut
 from spoton_edge.capture.source import Source, how_to_open, scrub
-from spoton_edge.errors import CameraError, UsageError
+from spoton_edge.errors import CameraError, ExitCode, UsageError
 from spoton_edge.types import U8
 
 MAX_PIXELS = 8192 * 8192
@@ -40,6 +40,8 @@ _NOTHING = (errno.EAGAIN, errno.EINTR)
 
 class SourceError(CameraError):
     """A source that cannot be opened or read now; a camera may come back."""
+
+    exit_code = ExitCode.UNEXPECTED
 
 
 class RefusedError(SourceError):

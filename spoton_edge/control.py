@@ -117,11 +117,15 @@ def find(site: str | None = None, folder: Path = FOLDER) -> str:
         UsageError: there is none, or more than one.
     """
     names = sorted(path.stem for path in folder.glob("*.sock"))
+    if not names:
+        raise UsageError(
+            f"no daemon runs here: {folder} has no socket; name one that is elsewhere: --control ipc:///PATH"
+        )
     if site is None and len(names) == 1:
         site = names[0]
     if site not in names:
-        known = ", ".join(names) or "none"
-        raise UsageError(f"no daemon to talk to: {known} in {folder}; name the site, or --control ipc:///PATH")
+        which = f"no daemon of site {site} runs here" if site else "several daemons run here"
+        raise UsageError(f"{which}: {folder} has {', '.join(names)}; name one: --site NAME")
     return f"ipc://{folder}/{site}.sock"
 
 
@@ -149,6 +153,7 @@ def ask(endpoint: str, verb: str, timeout_s: float = ANSWER_S, **arguments: Any)
     Raises:
         UsageError: nobody answers, or the daemon says what is wrong.
     """
+    _expect_listener(endpoint)
     context = zmq.Context()
     try:
         caller = context.socket(zmq.REQ)
@@ -156,7 +161,7 @@ def ask(endpoint: str, verb: str, timeout_s: float = ANSWER_S, **arguments: Any)
         caller.connect(endpoint)
         caller.send_string(json.dumps({"verb": verb, **arguments}))
         if not caller.poll(int(timeout_s * 1000)):
-            raise UsageError(f"no answer from {endpoint}: is the daemon running, and may you open its socket?")
+            raise UsageError(f"no answer from {endpoint} within {timeout_s:.0f} s: the daemon is busy, or hangs")
         reply = json.loads(caller.recv())
     except zmq.ZMQError as error:
         raise UsageError(f"cannot ask {endpoint}: {(error.strerror or '').lower()}; write ipc:///PATH") from None
@@ -165,6 +170,21 @@ def ask(endpoint: str, verb: str, timeout_s: float = ANSWER_S, **arguments: Any)
     if not reply["ok"]:
         raise UsageError(reply["error"])
     return reply["result"]
+
+
+def _expect_listener(endpoint: str) -> None:
+    """Raises UsageError where nobody listens at a socket, or this user may not ask: ZeroMQ would wait for a change."""
+    path = endpoint.removeprefix("ipc://")
+    if path == endpoint or path.startswith("@"):
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except PermissionError:
+            raise UsageError(f"{path} may not be opened by this user: put sudo before it") from None
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise UsageError(f"no daemon answers at {path} ({reason}): is it running?") from None
 
 
 def status(endpoint: str, *, as_json: bool = False) -> int:

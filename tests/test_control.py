@@ -113,7 +113,7 @@ def test_many_may_ask_at_once(server: ControlServer) -> None:
 
 
 def test_without_a_daemon_the_caller_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="is the daemon running"):
+    with pytest.raises(UsageError, match=r"no such file or directory.*is it running"):
         ask(f"ipc://{tmp_path}/nobody.sock", "status", timeout_s=0.1)
     with pytest.raises(UsageError, match="write ipc"):
         ask("nonsense", "status")
@@ -125,7 +125,7 @@ def test_the_network_is_no_place_for_it() -> None:
 
 
 def test_the_only_daemon_is_found_and_of_several_one_must_be_named(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="none in"):
+    with pytest.raises(UsageError, match="no daemon runs here"):
         find(folder=tmp_path)
     (tmp_path / "lobby.sock").touch()
     assert find(folder=tmp_path) == f"ipc://{tmp_path}/lobby.sock"

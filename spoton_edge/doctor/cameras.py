@@ -18,7 +18,8 @@ from spoton_edge.errors import CredentialError, SpotOnError
 from spoton_edge.types import CameraStatus
 
 PATIENCE_S = 8.0  # for cameras to answer
-LOOK_S = 4.0  # at those that do, for their rate
+LOOK_S = 4.0  # at those that do, for their rate; who is offline may come back meanwhile
+ANSWERS = ("live", "ended", "refused", "offline")
 SLOWEST_HZ = 3.0  # below, people move farther between frames than they are wide
 LARGEST_SKEW_MS = 200.0
 
@@ -115,7 +116,7 @@ def _take(capture: Capture, seconds: float, *, until_all: bool) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and not capture.finished:
         capture.take(0.1)
-        if until_all and all(status.state in ("live", "ended", "refused") for status in capture.status()):
+        if until_all and all(status.state in ANSWERS for status in capture.status()):
             return
 
 

@@ -20,6 +20,7 @@ from spoton_edge import replay_verbs as replaying
 from spoton_edge.errors import ExitCode, MissingExtraError, SpotOnError, UsageError
 from spoton_edge.evaluation import command as evaluation
 from spoton_edge.messages import ENDPOINT, SNAPSHOT
+from spoton_edge.systemd import Systemd
 
 MAP_BIND = "127.0.0.1:8590"
 
@@ -46,7 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code: int = options.run(options)
         sys.stdout.flush()
     except SpotOnError as error:
-        print(f"error: {error}", file=sys.stderr)
+        Systemd().status(f"error: {str(error).splitlines()[0]}")
+        print(logs.complaint(f"error: {error}"), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return 130

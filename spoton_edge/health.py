@@ -29,24 +29,25 @@ class Health:
         self._sent = 0
         self.ready = False
 
-    def beat(self, states: Mapping[str, str], sent: int) -> None:
-        """Between any two batches. states: of the cameras, by name; sent: `tracks` messages that have gone out."""
+    def beat(self, states: Mapping[str, str], sent: int) -> bool:
+        """Between any two batches; whether it is ready from now on. states: of the cameras, by name; sent: `tracks`
+        messages that have gone out."""
         now = self._clock()
         if sent != self._sent:
             self._sent, self._sent_s = sent, now
         if now - self._sent_s < self.stall_s or "live" not in states.values():
             self._systemd.feed()
-        if not self.ready:
-            self._await_cameras(states, now)
+        return not self.ready and self._await_cameras(states, now)
 
-    def _await_cameras(self, states: Mapping[str, str], now: float) -> None:
+    def _await_cameras(self, states: Mapping[str, str], now: float) -> bool:
         waiting = [name for name, state in states.items() if state == "connecting"]
         if waiting and now - self._began_s < self.stall_s + ANSWER_S:
-            return
+            return False
         if waiting:
             log.warning("no answer yet from %s; started without", ", ".join(waiting))
         self.ready = True
         self._systemd.ready()
+        return True
 
     def tell(self, status: Status, note: str = "") -> None:
         """Once a second. note: what else the operator should know."""

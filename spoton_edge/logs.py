@@ -51,6 +51,13 @@ def handler(environment: Mapping[str, str] = os.environ, stream: TextIO | None =
     return journal
 
 
+def complaint(text: str) -> str:
+    """Why a command ends, for stderr; where that is the journal, `journalctl --priority=err` finds it."""
+    if not to_journal(os.environ, sys.stderr):
+        return text
+    return "\n".join(f"<{PRIORITIES[logging.ERROR]}>{line}" for line in text.splitlines())
+
+
 def to_journal(environment: Mapping[str, str], stream: TextIO) -> bool:
     """Whether a stream is the one that systemd connected to the journal, by device and inode (systemd.exec(5))."""
     try:

@@ -191,7 +191,8 @@ class Service:
                     self._log_person(event)
             for event in self.capture.events():
                 self.pipeline.publisher.publish(self.pipeline.encoder.event(event))
-            self._health.beat(self.capture.states(), self.pipeline.publisher.tracks_sent)
+            if self._health.beat(self.capture.states(), self.pipeline.publisher.tracks_sent):
+                next_status = time.monotonic()  # whoever waited for the start sees how it fares
             if time.monotonic() >= next_status:
                 next_status = time.monotonic() + STATUS_S
                 self._publish_status()
@@ -219,8 +220,6 @@ class Service:
         status = Status(cameras, pipeline.batches, tally.rate.hz(), tally.present, pipeline.timer.summary())
         delivery = pipeline.publisher.delivery()
         pipeline.publisher.publish(pipeline.encoder.status(status, delivery))
-        if self._health.ready:
-            self._health.tell(status, self._note_for_operator())
         self._figures = Figures(
             site=running.site.site,
             box=running.site.box,
@@ -242,8 +241,14 @@ class Service:
             restart_keys=len(self._restart),
             gpu_memory=self._backends.memory(),
         )
+        self._tell_operator()
         if self._metrics:
             self._metrics.show(self._figures)
+
+    def _tell_operator(self) -> None:
+        """systemd's status line."""
+        if self._health.ready and self._figures is not None:
+            self._health.tell(self._figures.status, self._note_for_operator())
 
     def _log_person(self, event: Event) -> None:
         names = self._running.names
@@ -302,6 +307,9 @@ class Service:
         detail = f"refused: {refusal}" if refusal else "applied"
         event = Event("reload", time.monotonic_ns(), detail=detail[:DETAIL])
         self.pipeline.publisher.publish(self.pipeline.encoder.event(event))
+        if self._health.ready:  # whoever looks because a reload has failed sees why
+            with contextlib.suppress(NotReadyError):
+                self._errands.ask(self._tell_operator)
 
     def _reload_unasked(self) -> None:
         """What a signal or a changed file asks for, in a thread of its own; nobody waits for the answer."""

@@ -80,7 +80,7 @@ bench-predecessor: $(READY)  ## Print the strategy table: a session a camera aga
 
 EXTRAS := cpu,systemd
 deb: $(READY)  ## Build the Debian package, with everything in it (EXTRAS=gpu,systemd: for a box with an NVIDIA GPU)
-	@systemd/debian/build $(EXTRAS)
+	@systemd/debian/build $(EXTRAS) $(WHEEL)
 
 clean:  ## Remove .venv and everything built
 	rm -rf $(VENV) build dist *.egg-info demo-map.png .mypy_cache .ruff_cache .pytest_cache .hypothesis

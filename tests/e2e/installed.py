@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import threading
@@ -21,15 +20,17 @@ from tests.e2e.machine import Machine
 ROOT = Path(__file__).parents[2]
 SITE = "/etc/spoton-edge/site.yaml"
 UNIT = "spoton-edge.service"
+SYSTEM_PYTHON = "/usr/bin/python3"  # whose version the package is for
 
 
-def build_package() -> Path:
-    """`make deb`, or the package that SPOTON_DEB names."""
+def build_package(wheel: Path) -> Path:
+    """`make deb` of a wheel, where that is for the system's Python."""
     if not shutil.which("dpkg-deb"):
         lacking("no dpkg-deb: packages are built on Debian or Ubuntu")
-    if given := os.environ.get("SPOTON_DEB"):
-        return Path(given)
-    made = subprocess.run(["make", "deb"], cwd=ROOT, capture_output=True, text=True, timeout=900, check=False)
+    asked = [SYSTEM_PYTHON, "-c", "import sys; print('-cp%d%d-' % sys.version_info[:2])"]
+    tag = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+    command = ["make", "deb", *([f"WHEEL={wheel}"] if tag in wheel.name else [])]
+    made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900, check=False)
     assert made.returncode == 0, made.stdout + made.stderr
     (package,) = (ROOT / "dist").glob("*.deb")
     return package
@@ -136,6 +137,18 @@ class Hearing:
 
         self.machine.wait(lambda: len(batches()) >= count, f"{count} batches with people")
         return batches()
+
+    def reload(self, *, ok: bool = True) -> dict[str, Any]:
+        """Have the service read its site again, and hear what it says of that. `ok`: it takes it."""
+
+        def told() -> list[dict[str, Any]]:
+            return [message for message in self.messages if message.get("event") == "reload"]
+
+        before = len(told())
+        done = self.machine.run("systemctl", "reload", UNIT, ok=ok)
+        assert (done.returncode == 0) is ok
+        self.machine.wait(lambda: len(told()) > before, "an event that tells of the reload")
+        return told()[-1]
 
     def views(self, count: int = 1) -> dict[tuple[str, int], int]:
         """Of the next `count` batches with people: the global id of every (camera, track) that was seen."""

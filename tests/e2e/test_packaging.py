@@ -9,40 +9,19 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.e2e.conftest import call
+from tests.e2e.installed import ROOT
 
-
-def call(*command: str | Path, cwd: Path) -> str:
-    result = subprocess.run(list(map(str, command)), cwd=cwd, capture_output=True, text=True, timeout=280, check=False)
-    assert result.returncode == 0, result.stdout + result.stderr
-    return result.stdout
-
-
-@pytest.fixture(scope="module")
-def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("sdist")
-    call(sys.executable, "-m", "build", "--no-isolation", "--sdist", "--outdir", folder, ROOT, cwd=folder)
-    (archive,) = folder.glob("*.tar.gz")
-    return archive
-
-
-@pytest.fixture(scope="module")
-def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from the sdist alone, as a package index's client does."""
-    folder = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "pip", "wheel", "--no-build-isolation", "--no-deps"]
-    call(*build, "--wheel-dir", folder, sdist, cwd=folder)
-    (archive,) = folder.glob("*.whl")
-    return archive
+PIP = (sys.executable, "-m", "pip", "--python")
 
 
 @pytest.fixture(scope="module")
 def bare(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Python of an environment that holds the wheel and its base dependencies only."""
     folder = tmp_path_factory.mktemp("bare")
-    venv.create(folder, with_pip=True)
+    venv.create(folder)
     python = folder / "bin" / "python"
-    call(python, "-m", "pip", "install", "--quiet", wheel, cwd=folder)
+    call(*PIP, python, "install", "--quiet", wheel, cwd=folder)
     return python
 
 
@@ -74,7 +53,7 @@ def test_the_installed_core_imports(bare: Path, tmp_path: Path) -> None:
 
 
 def test_the_base_brings_no_video_and_no_inference_library(bare: Path, tmp_path: Path) -> None:
-    installed = call(bare, "-m", "pip", "list", "--format", "freeze", cwd=tmp_path).lower()
+    installed = call(*PIP, bare, "list", "--format", "freeze", cwd=tmp_path).lower()
     for heavy in ("onnxruntime", "av==", "opencv", "tensorrt", "matplotlib", "onnx"):
         assert heavy not in installed
 

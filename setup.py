@@ -50,6 +50,7 @@ setup(
         [extension(pyx) for pyx in sorted(Path("ext").glob("*.pyx"))],
         include_path=["ext"],
         build_dir="build/cython-debug" if DEBUG else "build/cython",
+        nthreads=os.cpu_count() or 1,
         compiler_directives={
             "language_level": 3,
             "boundscheck": DEBUG,

@@ -71,7 +71,7 @@ def run(daemon: Daemon, *, bind: str, hosts: Sequence[str] = (), browse: bool = 
     async def background() -> AsyncIterator[None]:
         nonlocal hub
         facts = {"endpoint": daemon.endpoint, "version": __version__, "explain": daemon.control is not None}
-        facts["pictures"] = daemon.preview is not None
+        facts |= {"pictures": daemon.preview is not None, "key": daemon.key is not None}
         with contextlib.ExitStack() as stack:
             try:
                 subscriber = AsyncSubscriber(daemon.endpoint, snapshot=daemon.snapshot, key=daemon.key)

@@ -39,6 +39,7 @@ class Hub:
         self._events: deque[str] = deque(maxlen=EVENTS)
         self._heard_s: float | None = None  # monotonic; None: never
         self._silent = True
+        self._unreadable = False  # whatever came so far was no message of ours
         self._run = ""
         self._site = ""
         self._dumps = _dumps()
@@ -105,8 +106,10 @@ class Hub:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(WATCH_S)
-            if not self._silent and self._heard_s is not None and time.monotonic() - self._heard_s > SILENCE_S:
-                self._silent = True
+            silent = self._heard_s is None or time.monotonic() - self._heard_s > SILENCE_S
+            unreadable = self._heard_s is None and self._subscriber.unreadable > 0
+            if (silent and not self._silent) or unreadable != self._unreadable:
+                self._silent, self._unreadable = silent, unreadable
                 self._tell_all("link", self._link())
 
     async def _look(self, pictures: AsyncPictures) -> None:
@@ -124,8 +127,8 @@ class Hub:
 
     def _link(self) -> str:
         """Whether the daemon is heard, and which run of it."""
-        ago_s = None if self._heard_s is None else round(time.monotonic() - self._heard_s, 1)
-        return json.dumps({"kind": "link", "silent": self._silent, "heard_s_ago": ago_s, "run": self._run})
+        link = {"silent": self._silent, "unreadable": self._unreadable, "run": self._run}
+        return json.dumps({"kind": "link", **link})
 
     def _tell_all(self, name: str, content: str) -> None:
         for viewer in self._viewers:

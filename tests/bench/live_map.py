@@ -9,34 +9,15 @@ when the canvas is painted; the browser shows it with its next frame, at most 17
 from __future__ import annotations
 
 import shutil
-import time
-from typing import Any
 
 import numpy as np
-from playwright.sync_api import Page
 
-from tests.e2e.browser import chromium, opened
+from tests.e2e.browser import MainThread, chromium, opened
 from tests.e2e.feed import RATE_HZ, Feed
 from tests.web import serving
 
 SECONDS = 20
 SETTLE_MS = 3000
-
-
-def busy(page: Page, seconds: float) -> tuple[float, float]:
-    """The shares of the time that the page's main thread is in a task, and that it has the CPU."""
-    devtools = page.context.new_cdp_session(page)
-    devtools.send("Performance.enable")
-
-    def metric(name: str) -> float:
-        metrics: list[dict[str, Any]] = devtools.send("Performance.getMetrics")["metrics"]
-        return float(next(one["value"] for one in metrics if one["name"] == name))
-
-    before = metric("TaskDuration"), metric("ThreadTime"), time.monotonic()
-    page.wait_for_timeout(seconds * 1000)
-    after = metric("TaskDuration"), metric("ThreadTime"), time.monotonic()
-    wall = after[2] - before[2]
-    return (after[0] - before[0]) / wall, (after[1] - before[1]) / wall
 
 
 def main() -> None:
@@ -51,7 +32,9 @@ def main() -> None:
                 with serving(*command, "--bind", "127.0.0.1:0") as served, opened(browser, served.url) as page:
                     page.wait_for_timeout(SETTLE_MS)
                     page.evaluate("async () => { (await import('/app.js')).model.lags.length = 0; }")
-                    in_task, on_cpu = busy(page, SECONDS)
+                    thread = MainThread(page)
+                    page.wait_for_timeout(SECONDS * 1000)
+                    in_task, on_cpu = thread.shares()
                     lags = page.evaluate("async () => (await import('/app.js')).model.lags")
                     p50, p95 = np.percentile(lags, [50, 95])
                     print(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -47,3 +49,22 @@ def opened(browser: Browser, url: str, **options: object) -> Iterator[Page]:
         assert not faults
     finally:
         context.close()
+
+
+class MainThread:
+    """How busy a page's main thread is, from now on."""
+
+    def __init__(self, page: Page) -> None:
+        self._devtools = page.context.new_cdp_session(page)
+        self._devtools.send("Performance.enable")
+        self._before = self._now()
+
+    def shares(self) -> tuple[float, float]:
+        """Of the time: that it is in a task, and that it has the CPU."""
+        in_task_s, on_cpu_s, passed_s = (now - before for now, before in zip(self._now(), self._before, strict=True))
+        return in_task_s / passed_s, on_cpu_s / passed_s
+
+    def _now(self) -> tuple[float, float, float]:
+        metrics: list[dict[str, Any]] = self._devtools.send("Performance.getMetrics")["metrics"]
+        told = {one["name"]: float(one["value"]) for one in metrics}
+        return told["TaskDuration"], told["ThreadTime"], time.monotonic()

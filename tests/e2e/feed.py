@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ LEFT_M = (-8.0, -1.0)  # x of each camera's left edge; both see 8 m, so they sha
 TOP_M = 6.0
 WAY_M = (-7.0, 6.0)
 PERSON_M = 1.0  # height of a box, on this strange site
-SPEED_MPS = 3.0
+SPEED_MPS = 5.0  # nobody waits long for a handoff
 RATE_HZ = 15.0
 
 
@@ -95,10 +96,7 @@ class Walk:
 
 
 class Feed:
-    """Publishes a walk at 15 Hz, its handoffs as events and a status each second, in a thread, until closed.
-
-    plan, floor: a floor plan's file, and how it lies on the ground.
-    """
+    """Publishes a walk at 15 Hz, its handoffs as events and a status each second, in a thread, until closed."""
 
     def __init__(
         self,
@@ -110,19 +108,26 @@ class Feed:
         snapshot: str = "tcp://127.0.0.1:0",
         names: tuple[str, ...] = CAMERAS,
         site: str = "hall",
-        plan: bytes | None = None,
-        floor: MapDescription | None = None,
     ) -> None:
         self.walk = Walk(count, first_id)
         self.encoder = Encoder(site, "box-1", run, names)
-        self.publisher = Publisher(self.encoder, [bind], snapshot=snapshot, picture=plan)
+        self.publisher = Publisher(self.encoder, [bind], snapshot=snapshot)
         self.endpoint, self.snapshot = self.publisher.endpoints[0], str(self.publisher.snapshot_endpoint)
         self.sent = 0
         self._names = names
         self._stop = threading.Event()
-        self.publisher.publish(self.encoder.site(description(names, floor)))
+        self.publisher.publish(self.encoder.site(description(names)))
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
+
+    def lay(self, plan: bytes, floor: MapDescription) -> None:
+        """A floor plan's file, and how it lies on the ground, as of a reload."""
+        self.publisher.picture = plan
+        self.publisher.publish(self.encoder.site(description(self._names, floor)))
+
+    def tell(self, event: Event) -> None:
+        """What happened now."""
+        self.publisher.publish(self.encoder.event(replace(event, captured_ns=time.monotonic_ns())))
 
     def close(self) -> None:
         """As a daemon that is stopped."""

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
 import re
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,83 +16,21 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, expect
+import zmq
+from playwright.sync_api import Browser, expect
 
 from spoton_edge.client import Subscriber
-from spoton_edge.types import MapDescription
-from tests.e2e.browser import chromium, opened
+from spoton_edge.types import Event, MapDescription, Reason
+from tests.e2e.browser import MainThread, chromium, opened
 from tests.e2e.feed import CAMERAS, SPEED_MPS, Feed
+from tests.e2e.map_page import WAIT_S, colours, read, row, until
 from tests.web import Served, serving
 
 pytestmark = pytest.mark.timeout(120)
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True, "device_scale_factor": 2}
 FORGED = '<img src=x onerror="window.forged=1">'
-WAIT_S = 30.0
-
-# What the page's modules know; they are the very instances that the page runs.
-# What the page's modules know, in JavaScript; they are the very instances that the page runs.
-READ = {
-    "place": "(id) => app.floor.shown.get(id) ?? null",
-    "live": "() => app.timeline.live",
-    "history_ms": "() => app.model.history.length && app.model.history.newest - app.model.history.oldest",
-    "silence_ms": "() => performance.now() - app.model.tracks.now",
-    "pictures": "() => app.pictures.newest.size",
-    "width": "() => app.floor.canvas.width",
-    # Of a person in the list, and in every line of the log that begins with the id.
-    "colours": """(id) => {
-        const own = (line) => line.lastElementChild.textContent.startsWith(`${id} `);
-        const lines = [...document.querySelectorAll('#log li')].filter(own);
-        const shown = [...lines, ...document.querySelectorAll(`#people [data-id="${id}"]`)];
-        return shown.map((one) => one.querySelector('.swatch').style.background);
-    }""",
-    # Where a person's dot, and where a camera's mark is in the window.
-    "dot_at": """(id) => {
-        const box = app.floor.canvas.getBoundingClientRect();
-        const place = app.floor.shown.get(id);
-        const [u, v] = app.floor.toScreen(place.x, place.y);
-        return [u + box.left, v + box.top];
-    }""",
-    "mark_at": """(name) => {
-        const box = app.floor.canvas.getBoundingClientRect();
-        const mark = app.floor.ground.marks.find((one) => one.name === name);
-        return mark ? [mark.u + box.left, mark.v + box.top] : null;
-    }""",
-    "off_centre_px": """(id) => {
-        const place = app.floor.shown.get(id);
-        const [u, v] = app.floor.toScreen(place.x, place.y);
-        return Math.hypot(u - app.floor.view.width / 2, v - app.floor.view.height / 2);
-    }""",
-    # The colour of the ground at a place, of the middle of a person's dot, of their box in a camera's card.
-    "ground": """([x, y]) => {
-        const [u, v] = app.floor.toScreen(x, y);
-        const ratio = app.floor.view.ratio;
-        return [...app.floor.ground.context.getImageData(u * ratio, v * ratio, 1, 1).data];
-    }""",
-    "dot": """(id) => {
-        const place = app.floor.shown.get(id);
-        if (!place) return null;
-        const [u, v] = app.floor.toScreen(place.x, place.y);
-        const ratio = app.floor.view.ratio;
-        return [...app.floor.context.getImageData(u * ratio, v * ratio, 1, 1).data].slice(0, 3);
-    }""",
-    "box": """([id, camera]) => {
-        const canvas = document.querySelector(`[data-camera="${camera}"] canvas`);
-        const known = app.model.site.cameras.find((one) => one.name === camera);
-        const box = app.model.boxesAt(camera, null).find((one) => one.id === id)?.box;
-        if (!canvas || !box) return null;
-        const scale = canvas.width / known.size[0];
-        const [u, v] = [box[0] * scale, ((box[1] + box[3]) / 2) * scale];
-        return [...canvas.getContext("2d").getImageData(u, v, 1, 1).data].slice(0, 3);
-    }""",
-    "papers": "() => ['body', 'header'].map((one) => getComputedStyle(document.querySelector(one)).backgroundColor)",
-    "low_buttons": """() => [...document.querySelectorAll('button')]
-        .filter((one) => one.offsetParent && one.id !== 'unfollow' && one.getBoundingClientRect().height < 38)
-        .map((one) => one.outerHTML)""",
-    "wider_than_window": "() => document.documentElement.scrollWidth > innerWidth",
-    "elements": "() => document.querySelectorAll('*').length",
-    "forged": "() => [document.querySelectorAll('img, b b, #site *, #log li span *').length, window.forged ?? null]",
-}
+CROWD_S = 60.0 if os.environ.get("SPOTON_CI") else 6.0
 
 
 @pytest.fixture(scope="module")
@@ -112,35 +48,17 @@ def viewing(feed: Feed, *more: str, bind: str = "127.0.0.1:0") -> Iterator[Serve
 
 
 @pytest.fixture(scope="module")
-def hall() -> Iterator[Served]:
-    """The map of a site with three people, who walk for as long as the tests run."""
-    with Feed() as feed, viewing(feed) as served:
+def daemon() -> Iterator[Feed]:
+    """Of a site with three people, who walk for as long as the tests run."""
+    with Feed() as feed:
+        yield feed
+
+
+@pytest.fixture(scope="module")
+def hall(daemon: Feed) -> Iterator[Served]:
+    """The map of that site."""
+    with viewing(daemon) as served:
         yield served
-
-
-def read(page: Page, what: str, argument: Any = None) -> Any:
-    program = f"async (argument) => {{ const app = await import('/app.js'); return ({READ[what]})(argument); }}"
-    return page.evaluate(program, argument)
-
-
-def until(true: Callable[[], Any]) -> Any:
-    """Waits for something to become true, and returns it."""
-    deadline = time.monotonic() + WAIT_S
-    while time.monotonic() < deadline:
-        if found := true():
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"not within {WAIT_S:.0f} s")
-
-
-def row(page: Page, identity: int) -> Any:
-    return page.locator(f'#people [data-id="{identity}"]')
-
-
-def colours(page: Page, identity: int, camera: str) -> tuple[Any, Any] | None:
-    """Of a person on the map and in a camera's card, as far as both show them, and both as of one moment."""
-    dot, box = read(page, "dot", identity), read(page, "box", [identity, camera])
-    return (dot, box) if dot and box and np.allclose(dot, box, atol=6) else None
 
 
 def test_people_appear_and_move_and_keep_their_colour_across_a_handoff(browser: Browser, hall: Served) -> None:
@@ -163,15 +81,11 @@ def test_a_click_follows_a_person_with_the_best_view_in_front_and_the_why(browse
     with opened(browser, hall.url) as page:
         expect(row(page, 2)).to_be_visible()
         expect(page.locator("#log")).to_contain_text("2 went from")
-
-        def click() -> bool:
-            """People walk, so a click may miss, or hit another."""
-            page.mouse.click(*read(page, "dot_at", 2))
-            with contextlib.suppress(AssertionError):
-                expect(page.locator("#person")).to_be_visible(timeout=5000)
-            return page.locator("#person").is_visible() and page.locator("#person-id").inner_text() == "2"
-
-        until(click)
+        page.keyboard.press(" ")  # people walk: a click that is aimed here may be late
+        expect(page.locator("#link")).to_have_text("paused")
+        page.mouse.click(*until(lambda: read(page, "place", 2) and read(page, "dot_at", 2)))
+        expect(page.locator("#person-id")).to_have_text("2")
+        page.locator("#live").click()
         expect(page.locator("#person-way")).to_contain_text("gate overlap · 0.31 m off · cosine 0.92 · margin 4.2")
         expect(page.locator("#person-why")).to_contain_text("gate overlap")
         expect(row(page, 2).locator("button")).to_have_attribute("aria-pressed", "true")
@@ -202,19 +116,20 @@ def test_a_click_on_a_camera_shows_what_it_covers_and_its_health_is_told(browser
 
 def test_pause_scrub_and_replay(browser: Browser, hall: Served) -> None:
     with opened(browser, hall.url) as page:
-        until(lambda: read(page, "history_ms") > 4000)
-        page.keyboard.press(" ")
+        until(lambda: read(page, "history_ms") > 2500)
+        page.locator('[data-camera="west"]').click()
+        page.keyboard.press(" ")  # pauses, also after a click: the button does not take it
         expect(page.locator("#link")).to_have_text("paused")
-        still = read(page, "place", 1)
-        time.sleep(0.7)
+        expect(page.locator('[data-camera="west"]')).to_have_attribute("aria-pressed", "true")
+        still, heard_s = read(page, "place", 1), read(page, "heard_s")
+        until(lambda: read(page, "heard_s") > heard_s + 0.4)
         assert read(page, "place", 1) == still
         page.locator("#scrub").evaluate(
-            "(input) => { input.value = Number(input.value) - 2.5; input.dispatchEvent(new Event('input')); }"
+            "(input) => { input.value = Number(input.value) - 1.5; input.dispatchEvent(new Event('input')); }"
         )
         earlier = until(lambda: (then := read(page, "place", 1)) != still and then)
-        assert (
-            abs(earlier["x"] - still["x"]) <= 2.5 * SPEED_MPS + 0.5
-        )  # as far as they walk, if they did not turn round
+        # As far as they walk, if they did not turn round.
+        assert abs(earlier["x"] - still["x"]) <= 1.5 * SPEED_MPS + 0.5
         expect(page.locator("#moment")).to_have_text(re.compile(r"\d:\d\d$"))
         expect(row(page, 1)).to_be_visible()
         page.locator("#pause").click()
@@ -225,11 +140,11 @@ def test_pause_scrub_and_replay(browser: Browser, hall: Served) -> None:
         assert read(page, "live")
 
 
-def test_a_recording_is_played_on_the_map(browser: Browser, hall: Served, tmp_path: Path) -> None:
+def test_a_recording_is_played_on_the_map(browser: Browser, daemon: Feed, tmp_path: Path) -> None:
     recording = tmp_path / "hall.jsonl"
-    with Feed() as feed, Subscriber(feed.endpoint, snapshot=feed.snapshot) as subscriber:
+    with Subscriber(daemon.endpoint, snapshot=daemon.snapshot) as subscriber:
         lines = []
-        while sum('"tracks"' in line[:40] for line in lines) < 45:
+        while sum('"tracks"' in line[:40] for line in lines) < 30:
             message = subscriber.receive(10.0)
             assert message is not None
             if message.kind != "missed":
@@ -266,21 +181,48 @@ def test_a_daemon_that_stops_and_starts_again_is_told_and_shown_again(browser: B
             expect(page.locator("#log")).to_contain_text("the daemon was started again")
 
 
-def test_a_page_whose_server_goes_and_comes_back_recovers(browser: Browser) -> None:
-    with Feed() as feed, viewing(feed) as served, opened(browser, served.url) as page:
+def test_a_page_whose_server_goes_and_comes_back_recovers(browser: Browser, daemon: Feed) -> None:
+    with viewing(daemon) as served, opened(browser, served.url) as page:
         expect(row(page, 1)).to_be_visible()
         assert served.stop() == 0
         expect(page.locator("#notice")).to_contain_text("The server of this page does not answer")
-        with viewing(feed, bind=served.host):
+        with viewing(daemon, bind=served.host):
             expect(page.locator("#notice")).to_be_hidden()
             expect(page.locator("#link")).to_have_text("live")
 
 
-def test_a_daemon_that_is_not_there_is_named(browser: Browser) -> None:
-    with Feed() as feed:
+def test_what_is_wrong_with_an_endpoint_is_told_until_a_daemon_is_there(browser: Browser) -> None:
+    with Feed() as free:
         pass
-    with viewing(feed) as served, opened(browser, served.url) as page:
-        expect(page.locator("#notice")).to_contain_text(f"Waiting for {feed.endpoint}")
+    with viewing(free) as served, opened(browser, served.url) as page:
+        notice = page.locator("#notice")
+        expect(notice).to_contain_text(f"Waiting for {free.endpoint}: is it running, and is this its publish.bind?")
+        expect(notice).to_contain_text("start with --key")
+        with zmq.Context() as context, context.socket(zmq.PUB) as hoax:
+            hoax.bind(free.endpoint)
+
+            def unreadable() -> bool:
+                hoax.send_multipart([b"spoton/1/hall/tracks", b'{"v": 7}'])
+                return f"What {free.endpoint} sends cannot be read" in notice.inner_text()
+
+            until(unreadable)
+        with Feed(bind=free.endpoint, snapshot=free.snapshot):
+            expect(row(page, 1)).to_be_visible()
+            expect(notice).to_be_hidden()
+
+
+def test_ids_that_were_put_right_and_reloads_are_told(browser: Browser, daemon: Feed, hall: Served) -> None:
+    with opened(browser, hall.url) as page:
+        expect(row(page, 1)).to_be_visible()
+        daemon.tell(Event("split", 0, 1, other=3, camera=0, reason=Reason("overlap", 0.9)))
+        daemon.tell(Event("exchanged", 0, 1, other=2, reason=Reason("stature", 1.25, margin=6.0)))
+        daemon.tell(Event("reload", 0, detail="refused: site.yaml, line 3: cameras[0].sorce: unknown key"))
+        log = page.locator("#log")
+        expect(log).to_contain_text("1 turned out to be two: the other is 3")
+        expect(log).to_contain_text("1 and 2 had been taken for one another")
+        expect(log).to_contain_text("reload refused: site.yaml, line 3: cameras[0].sorce: unknown key")
+        row(page, 2).locator("button").click()
+        expect(page.locator("#person-way")).to_contain_text("gate stature · 1.25 m apart · margin 6.0")
 
 
 def test_names_from_messages_are_text_and_nothing_else(browser: Browser) -> None:
@@ -295,25 +237,30 @@ def test_names_from_messages_are_text_and_nothing_else(browser: Browser) -> None
         assert read(page, "forged") == [0, None]
 
 
-@pytest.mark.parametrize("axes", ["y_up", "y_down"])
-def test_the_floor_plan_lies_where_the_site_file_says(browser: Browser, axes: str) -> None:
-    """A red spot of one metre around (2, 3) m, on a plan of 20 px a metre whose (0, 0) is at pixel (160, 150)."""
+def spotted(axes: str) -> tuple[bytes, MapDescription]:
+    """A plan of 20 px a metre, whose (0, 0) is at pixel (160, 150), with a red spot of one metre around (2, 3) m."""
     down = 1 if axes == "y_down" else -1
     plan = np.full((300, 320, 3), 255, np.uint8)
     u, v = 160 + 2 * 20, 150 + down * 3 * 20
     plan[v - 10 : v + 10, u - 10 : u + 10] = (0, 0, 255)
     png = cv2.imencode(".png", plan)[1].tobytes()
-    floor = MapDescription(20.0, (160.0, 150.0), axes, hashlib.sha256(png).hexdigest())
-    with Feed(plan=png, floor=floor) as feed, viewing(feed) as served, opened(browser, served.url) as page:
+    return png, MapDescription(20.0, (160.0, 150.0), axes, hashlib.sha256(png).hexdigest())
+
+
+def test_the_floor_plan_lies_where_the_site_file_says_also_when_that_changes(browser: Browser) -> None:
+    with Feed() as feed, viewing(feed) as served, opened(browser, served.url) as page:
         expect(row(page, 1)).to_be_visible()
 
         def red(x: float, y: float) -> bool:
             r, g, _, _ = read(page, "ground", [x, y])
             return bool(r > 1.5 * g)
 
-        until(lambda: red(2.03, 3.02))
-        assert not red(2.83, 3.02)
-        assert not red(2.03, -3.02)
+        assert not red(2.03, 3.02)  # a grid
+        for axes, up in (("y_up", True), ("y_down", False)):
+            feed.lay(*spotted(axes))
+            until(lambda up=up: read(page, "y_up") == up and red(2.03, 3.02))  # type: ignore[misc]
+            assert not red(2.83, 3.02)
+            assert not red(2.03, -3.02)
 
 
 def test_the_map_is_saved_as_a_picture(browser: Browser, hall: Served, tmp_path: Path) -> None:
@@ -327,7 +274,8 @@ def test_the_map_is_saved_as_a_picture(browser: Browser, hall: Served, tmp_path:
         image = cv2.imread(str(saved))
         assert image is not None
         assert image.shape[1] == read(page, "width")
-        assert len(np.unique(image.reshape(-1, 3), axis=0)) > 20  # people, footprints and words, not a blank sheet
+        # People, footprints and words, not a blank sheet.
+        assert len(np.unique(image.reshape(-1, 3).astype(np.int32) @ (1 << 16, 1 << 8, 1))) > 20
 
 
 def test_light_and_dark_follow_the_system_until_the_button_says_otherwise(browser: Browser, hall: Served) -> None:
@@ -347,40 +295,43 @@ def test_it_works_on_a_phone(browser: Browser, hall: Served) -> None:
         expect(row(page, 3)).to_be_visible()
         assert not read(page, "wider_than_window")
         row(page, 3).locator("button").tap()
-        expect(page.locator("#person")).to_be_visible()
+        expect(page.locator("#person")).to_be_in_viewport()  # the list is below both
+        expect(page.locator("#floor")).to_be_in_viewport()
         assert read(page, "low_buttons") == []
 
 
-def crowd(browser: Browser, seconds: float) -> tuple[list[float], int]:
-    """200 people at 15 Hz for so long: the heap in MB after a collection, at each tenth of the time, and how many
-    elements the page has in the end."""
+def crowd(browser: Browser, seconds: float) -> list[float]:
+    """200 people at 15 Hz for so long: the heap in MB after a collection, at each tenth of the time. In the end, the
+    page has kept up, and its main thread was free most of the time."""
     with Feed(count=200) as feed, viewing(feed) as served, opened(browser, served.url) as page:
         expect(page.locator("#count")).to_have_text("200")
         devtools = page.context.new_cdp_session(page)
         heaps = []
+        thread = MainThread(page)
         for _ in range(10):
             page.wait_for_timeout(seconds * 100)
             devtools.send("HeapProfiler.collectGarbage")
             heaps.append(devtools.send("Runtime.getHeapUsage")["usedSize"] / 1e6)
-        until(lambda: read(page, "silence_ms") < 1000)  # it has kept up
+        _, on_cpu = thread.shares()
+        print(f"heap, MB: {', '.join(f'{heap:.1f}' for heap in heaps)}; main thread on the CPU {on_cpu:.0%}")
+        assert on_cpu < 0.5
+        until(lambda: read(page, "silence_ms") < 1000)
         expect(page.locator("#people li")).to_have_count(200)
-        return heaps, read(page, "elements")
+        assert read(page, "elements") < 3000
+        return heaps
 
 
-def test_two_hundred_people_at_15_hz_are_shown_in_bounded_memory(browser: Browser) -> None:
-    heaps, elements = crowd(browser, 6.0)
+def test_two_hundred_people_at_15_hz_leave_the_page_time_and_memory(browser: Browser) -> None:
+    heaps = crowd(browser, CROWD_S)
     assert max(heaps[1:]) < heaps[0] + 12
-    assert elements < 3000
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(900)
 def test_two_hundred_people_for_ten_minutes_do_not_make_the_page_grow(browser: Browser) -> None:
-    heaps, elements = crowd(browser, 600.0)
-    print(f"heap, MB, each minute: {', '.join(f'{heap:.1f}' for heap in heaps)}; {elements} elements")
+    heaps = crowd(browser, 600.0)
     # The history fills memory that was set aside at the start; what comes and goes with messages is collected.
     assert max(heaps[5:]) < max(heaps[:3]) + 4
-    assert elements < 3000
 
 
 def test_the_demos_people_are_on_the_map_with_pictures_and_keep_colour(

@@ -105,6 +105,13 @@ export function follow(id) {
   dirty = true;
 }
 
+/** Follows whom a line of words names, and shows so: the list may be far below the map and the person's card. */
+function followNamed(id) {
+  follow(id);
+  if (id === null) return;
+  for (const scrolled of [window, document.querySelector("aside")]) scrolled.scrollTo(0, 0);
+}
+
 export function chooseCamera(name) {
   page.camera = page.camera === name ? null : name;
   nextWords = 0;
@@ -192,8 +199,8 @@ function words(people, now, stale) {
   say(by("rate"), model.status?.rate ? `${model.status.rate.toFixed(1)} Hz` : "–");
   say(by("latency"), latency(stale));
   pictures.show({ followed: page.followed, first: best, chosen: page.camera, stale, past: !timeline.live });
-  showPeople(by("people"), by("nobody"), everybody, page.followed, (id) => follow(id === page.followed ? null : id));
-  showLog(by("log"), model.events, follow);
+  showPeople(by("people"), by("nobody"), everybody, page.followed, (id) => followNamed(id === page.followed ? null : id));
+  showLog(by("log"), model.events, followNamed);
   personCard.show(page.followed, person, model.hello?.explain === true);
   closeup(person, best);
   timeline.show(now);
@@ -226,7 +233,7 @@ function showLink(stale) {
     text = "The server of this page does not answer. This page tries again by itself.";
   } else if (stale && !model.link.run) {
     words = "waiting";
-    text = `Waiting for ${hello?.endpoint ?? "the daemon"}: is it running, and is this its publish.bind?`;
+    text = waitingFor(hello?.endpoint ?? "the daemon", hello?.key === false);
   } else if (stale) {
     words = "silent";
     text = `The daemon has been silent for more than ${STALE_S} s. ${tracks ? "What you see is the last it said. " : ""}Waiting for it.`;
@@ -237,6 +244,12 @@ function showLink(stale) {
   say(state, words);
   notice.hidden = !text;
   say(notice, text);
+}
+
+function waitingFor(endpoint, keyless) {
+  if (model.link.unreadable) return `What ${endpoint} sends cannot be read: is it a SpotOn Edge daemon, of this version?`;
+  const key = keyless ? " If its tcp endpoints are encrypted (publish.keys), start with --key." : "";
+  return `Waiting for ${endpoint}: is it running, and is this its publish.bind?${key}`;
 }
 
 /** The map as a picture, with what, where and when. */
@@ -276,11 +289,13 @@ const KEYS = {
 };
 
 document.addEventListener("keydown", (event) => {
-  const typing = event.target instanceof HTMLInputElement || (event.key === " " && event.target instanceof HTMLButtonElement);
-  if (typing || event.ctrlKey || event.metaKey || event.altKey || !KEYS[event.key]) return;
+  const pressing = event.key === " " && event.target instanceof HTMLButtonElement;
+  if (pressing || event.ctrlKey || event.metaKey || event.altKey || !KEYS[event.key]) return;
   event.preventDefault();
   KEYS[event.key]();
 });
+// A button that was clicked does not keep the focus: space pauses, and does not click it again. Keys leave it (detail 0).
+document.addEventListener("click", (event) => event.detail > 0 && event.target.closest("button")?.blur());
 by("fit").addEventListener("click", () => framing.fit());
 by("export").addEventListener("click", savePicture);
 by("unfollow").addEventListener("click", () => follow(null));

@@ -14,10 +14,11 @@ const PEOPLE = 2000;
 const CAMERAS = 64;
 const ZONES = 32; // of a camera
 const CORNERS = 400; // of a polygon
+const DETAIL = 300; // characters of what a reload was refused for
 const BOXES_KEPT = 48; // sets of boxes of a camera, to find those of a picture
 
 export const number = (value) => (typeof value === "number" && Number.isFinite(value) ? value : null);
-export const text = (value) => (typeof value === "string" ? value.slice(0, 80) : null);
+export const text = (value, most = 80) => (typeof value === "string" ? value.slice(0, most) : null);
 const list = (value) => (Array.isArray(value) ? value : []);
 const numbers = (value, size) => (list(value).length === size && value.every((n) => number(n) !== null) ? value : null);
 const polygon = (value) => list(value).slice(0, CORNERS).filter((point) => numbers(point, 2));
@@ -26,7 +27,7 @@ export class Model {
   constructor() {
     this.history = new History();
     this.hello = null;
-    this.link = { silent: true, ago: null, run: "" };
+    this.link = { silent: true, unreadable: false, run: "" };
     this.clockOffsetMs = 0; // what to add to this browser's clock for the server's
     this.events = []; // newest last
     this.lags = []; // ms from published to painted, of the last messages
@@ -51,7 +52,7 @@ export class Model {
         break;
       case "link":
         if (this.link.run && message.run && message.run !== this.link.run) this.forget();
-        this.link = { silent: !!message.silent, ago: number(message.heard_s_ago), run: text(message.run) ?? "" };
+        this.link = { silent: !!message.silent, unreadable: !!message.unreadable, run: text(message.run) ?? "" };
         break;
       case "site":
         this.site = siteOf(message);
@@ -75,7 +76,7 @@ export class Model {
     const before = this.people;
     const byCamera = new Map();
     const captured = message.captured ?? {};
-    for (const camera of Object.keys(captured)) byCamera.set(camera, []);
+    for (const camera of Object.keys(captured).slice(0, CAMERAS)) byCamera.set(camera, []);
     for (const raw of list(message.tracks).slice(0, PEOPLE)) {
       const person = personOf(raw);
       if (!person) continue;
@@ -97,6 +98,9 @@ export class Model {
       kept.push({ captured: number(captured[camera]), people: boxes });
       if (kept.length > BOXES_KEPT) kept.shift();
       this.boxes.set(camera, kept);
+    }
+    for (const camera of this.boxes.size > CAMERAS ? [...this.boxes.keys()] : []) {
+      if (!byCamera.has(camera)) this.boxes.delete(camera);
     }
     this.remembered = this.history.add(now, this.tracks.placed);
   }
@@ -206,7 +210,7 @@ function eventOf(raw, now) {
     other: number(raw.other),
     camera: text(raw.camera),
     from: text(raw.from),
-    detail: text(raw.detail),
+    detail: text(raw.detail, DETAIL),
     reason: raw.reason && {
       gate: text(raw.reason.gate) ?? "",
       distance: number(raw.reason.distance_m),

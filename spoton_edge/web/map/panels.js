@@ -5,6 +5,8 @@ import { clock, element, fixed, keyed, say } from "./dom.js";
 import { LOST, STATES } from "./model.js";
 
 const LOG_LINES = 80;
+const OF_TWO = new Set(["merged", "split", "exchanged"]); // ids that were put right
+const WAY = new Set(["appeared", "handed_off", ...OF_TWO]);
 const ASK_MS = 5000; // how often the daemon is asked why a followed person has the id
 
 /** Everybody, a line each. onPerson(id) is called back. */
@@ -68,6 +70,8 @@ export function sentence(event) {
       return `${event.id} lost${where}`;
     case "ended":
       return `${event.id} gone`;
+    case "reload":
+      return `reload ${event.detail ?? ""}`;
     case "camera":
       return `camera ${event.camera}: ${event.detail ?? "?"}`;
     default:
@@ -76,10 +80,10 @@ export function sentence(event) {
 }
 
 /** The figures behind a decision. */
-export function reasonOf({ reason }) {
+export function reasonOf({ kind, reason }) {
   if (!reason) return "";
   const parts = [reason.gate === "new" ? "nobody it could be" : `gate ${reason.gate}`];
-  if (reason.distance !== null) parts.push(`${reason.distance.toFixed(2)} m off`);
+  if (reason.distance !== null) parts.push(`${reason.distance.toFixed(2)} m ${OF_TWO.has(kind) ? "apart" : "off"}`);
   if (reason.cosine !== null) parts.push(`cosine ${reason.cosine.toFixed(2)}`);
   if (reason.margin !== null) parts.push(`margin ${reason.margin.toFixed(1)}`);
   return parts.join(" · ");
@@ -120,7 +124,7 @@ export class PersonCard {
     const entries = keyed(this.facts, Object.keys(facts), (name) => element("div", {}, element("dt", {}, name), element("dd")));
     for (const [name, value] of Object.entries(facts)) say(entries.get(name).lastElementChild, value);
     const own = this.events().filter((event) => event.id === id || event.other === id);
-    const handoffs = own.filter((event) => ["handed_off", "merged", "split", "appeared"].includes(event.kind));
+    const handoffs = own.filter((event) => WAY.has(event.kind));
     this.#list(this.way, handoffs.reverse().map((event) => [clock(event.time), sentence(event), reasonOf(event)]), "No handoff so far.");
     if (explain) this.#explain(id, own.length);
     else {

@@ -36,11 +36,17 @@ export class Pictures {
     const cameras = model.site?.cameras ?? [];
     const order = [...cameras].sort((a, b) => (b.name === first) - (a.name === first));
     const cards = keyed(this.parent, order.map((camera) => camera.name), (name) => this.#card(name));
+    for (const [name, { image }] of this.newest) {
+      if (cards.has(name)) continue;
+      image.close(); // the camera was removed
+      this.newest.delete(name);
+    }
     for (const camera of order) {
       const card = cards.get(camera.name);
       const health = model.status?.cameras.get(camera.name);
       const { seen, zones } = model.countsOf(camera);
       card.classList.toggle("first", camera.name === first);
+      card.classList.toggle("tall", camera.size !== null && camera.size[1] > camera.size[0]);
       card.setAttribute("aria-pressed", String(camera.name === chosen));
       card.parts.state.dataset.state = health?.state ?? "unknown";
       say(card.parts.state, STATE_WORDS[health?.state] ?? health?.state ?? "not heard of");

@@ -38,7 +38,8 @@ export class Timeline {
   /** Stands still at a moment. */
   goTo(time) {
     const { history } = this.model;
-    this.at = Math.max(time, history.length ? history.oldest : time);
+    // Not between the newest moment and now: where everybody was then is known only when the next one is.
+    this.at = history.length ? Math.min(Math.max(time, history.oldest), history.newest) : time;
     this.running = false;
     this.#changed();
   }

@@ -1,0 +1,104 @@
+"""What a live map in a browser shows: read from the modules that the page itself runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from playwright.sync_api import Locator, Page
+
+WAIT_S = 30.0
+
+# In JavaScript; `app` is the very module that the page runs.
+READ = {
+    "place": "(id) => app.floor.shown.get(id) ?? null",
+    "live": "() => app.timeline.live",
+    "history_ms": "() => app.model.history.length && app.model.history.newest - app.model.history.oldest",
+    "heard_s": "() => app.model.tracks.time",
+    "silence_ms": "() => performance.now() - app.model.tracks.now",
+    "pictures": "() => app.pictures.newest.size",
+    "width": "() => app.floor.canvas.width",
+    "y_up": "() => app.floor.view.yUp",
+    # Of a person in the list, and in every line of the log that begins with the id.
+    "colours": """(id) => {
+        const own = (line) => line.lastElementChild.textContent.startsWith(`${id} `);
+        const lines = [...document.querySelectorAll('#log li')].filter(own);
+        const shown = [...lines, ...document.querySelectorAll(`#people [data-id="${id}"]`)];
+        return shown.map((one) => one.querySelector('.swatch').style.background);
+    }""",
+    # Where a person's dot, and where a camera's mark is in the window.
+    "dot_at": """(id) => {
+        const box = app.floor.canvas.getBoundingClientRect();
+        const place = app.floor.shown.get(id);
+        const [u, v] = app.floor.toScreen(place.x, place.y);
+        return [u + box.left, v + box.top];
+    }""",
+    "mark_at": """(name) => {
+        const box = app.floor.canvas.getBoundingClientRect();
+        const mark = app.floor.ground.marks.find((one) => one.name === name);
+        return mark ? [mark.u + box.left, mark.v + box.top] : null;
+    }""",
+    "off_centre_px": """(id) => {
+        const place = app.floor.shown.get(id);
+        const [u, v] = app.floor.toScreen(place.x, place.y);
+        return Math.hypot(u - app.floor.view.width / 2, v - app.floor.view.height / 2);
+    }""",
+    # The colour of the ground at a place, of the middle of a person's dot, of their box in a camera's card.
+    "ground": """([x, y]) => {
+        const [u, v] = app.floor.toScreen(x, y);
+        const ratio = app.floor.view.ratio;
+        return [...app.floor.ground.context.getImageData(u * ratio, v * ratio, 1, 1).data];
+    }""",
+    "dot": """(id) => {
+        const place = app.floor.shown.get(id);
+        if (!place) return null;
+        const [u, v] = app.floor.toScreen(place.x, place.y);
+        const ratio = app.floor.view.ratio;
+        return [...app.floor.context.getImageData(u * ratio, v * ratio, 1, 1).data].slice(0, 3);
+    }""",
+    "box": """([id, camera]) => {
+        const canvas = document.querySelector(`[data-camera="${camera}"] canvas`);
+        const known = app.model.site.cameras.find((one) => one.name === camera);
+        const box = app.model.boxesAt(camera, null).find((one) => one.id === id)?.box;
+        if (!canvas || !box) return null;
+        const scale = canvas.width / known.size[0];
+        const [u, v] = [box[0] * scale, ((box[1] + box[3]) / 2) * scale];
+        return [...canvas.getContext("2d").getImageData(u, v, 1, 1).data].slice(0, 3);
+    }""",
+    "papers": "() => ['body', 'header'].map((one) => getComputedStyle(document.querySelector(one)).backgroundColor)",
+    "low_buttons": """() => [...document.querySelectorAll('button')]
+        .filter((one) => one.offsetParent && one.id !== 'unfollow' && one.getBoundingClientRect().height < 38)
+        .map((one) => one.outerHTML)""",
+    "wider_than_window": "() => document.documentElement.scrollWidth > innerWidth",
+    "elements": "() => document.querySelectorAll('*').length",
+    "forged": "() => [document.querySelectorAll('img, b b, #site *, #log li span *').length, window.forged ?? null]",
+}
+
+
+def read(page: Page, what: str, argument: Any = None) -> Any:
+    """One of READ."""
+    program = f"async (argument) => {{ const app = await import('/app.js'); return ({READ[what]})(argument); }}"
+    return page.evaluate(program, argument)
+
+
+def until(true: Callable[[], Any]) -> Any:
+    """Waits for something to become true, and returns it."""
+    deadline = time.monotonic() + WAIT_S
+    while time.monotonic() < deadline:
+        if found := true():
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"not within {WAIT_S:.0f} s")
+
+
+def row(page: Page, identity: int) -> Locator:
+    """A person's line in the list."""
+    return page.locator(f'#people [data-id="{identity}"]')
+
+
+def colours(page: Page, identity: int, camera: str) -> tuple[Any, Any] | None:
+    """Of a person on the map and in a camera's card, as far as both show them, and both as of one moment."""
+    dot, box = read(page, "dot", identity), read(page, "box", [identity, camera])
+    return (dot, box) if dot and box and np.allclose(dot, box, atol=6) else None

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from playwright.sync_api import Locator, Page
 
 WAIT_S = 30.0
@@ -45,7 +44,7 @@ READ = {
         const [u, v] = app.floor.toScreen(place.x, place.y);
         return Math.hypot(u - app.floor.view.width / 2, v - app.floor.view.height / 2);
     }""",
-    # The colour of the ground at a place, of the middle of a person's dot, of their box in a camera's card.
+    # The colour of the ground at a place, and of the middle of a person's dot.
     "ground": """([x, y]) => {
         const [u, v] = app.floor.toScreen(x, y);
         const ratio = app.floor.view.ratio;
@@ -58,14 +57,15 @@ READ = {
         const ratio = app.floor.view.ratio;
         return [...app.floor.context.getImageData(u * ratio, v * ratio, 1, 1).data].slice(0, 3);
     }""",
-    "box": """([id, camera]) => {
+    # How much of a camera's card has a colour.
+    "inked_px": """([[r, g, b], camera]) => {
         const canvas = document.querySelector(`[data-camera="${camera}"] canvas`);
-        const known = app.model.site.cameras.find((one) => one.name === camera);
-        const box = app.model.boxesAt(camera, null).find((one) => one.id === id)?.box;
-        if (!canvas || !box) return null;
-        const scale = canvas.width / known.size[0];
-        const [u, v] = [box[0] * scale, ((box[1] + box[3]) / 2) * scale];
-        return [...canvas.getContext("2d").getImageData(u, v, 1, 1).data].slice(0, 3);
+        const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+        let count = 0;
+        for (let i = 0; i < data.length; i += 4) {
+            count += Math.max(Math.abs(data[i] - r), Math.abs(data[i + 1] - g), Math.abs(data[i + 2] - b)) <= 6;
+        }
+        return count;
     }""",
     "papers": "() => ['body', 'header'].map((one) => getComputedStyle(document.querySelector(one)).backgroundColor)",
     "low_buttons": """() => [...document.querySelectorAll('button')]
@@ -96,9 +96,3 @@ def until(true: Callable[[], Any]) -> Any:
 def row(page: Page, identity: int) -> Locator:
     """A person's line in the list."""
     return page.locator(f'#people [data-id="{identity}"]')
-
-
-def colours(page: Page, identity: int, camera: str) -> tuple[Any, Any] | None:
-    """Of a person on the map and in a camera's card, as far as both show them, and both as of one moment."""
-    dot, box = read(page, "dot", identity), read(page, "box", [identity, camera])
-    return (dot, box) if dot and box and np.allclose(dot, box, atol=6) else None

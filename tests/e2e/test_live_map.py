@@ -11,7 +11,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -23,7 +22,7 @@ from spoton_edge.client import Subscriber
 from spoton_edge.types import Event, MapDescription, Reason
 from tests.e2e.browser import MainThread, chromium, opened
 from tests.e2e.feed import CAMERAS, SPEED_MPS, Feed
-from tests.e2e.map_page import WAIT_S, colours, read, row, until
+from tests.e2e.map_page import WAIT_S, read, row, until
 from tests.web import Served, serving
 
 pytestmark = pytest.mark.timeout(120)
@@ -69,12 +68,12 @@ def test_people_appear_and_move_and_keep_their_colour_across_a_handoff(browser: 
         page.locator("#pause").scroll_into_view_if_needed()
         start = until(lambda: read(page, "place", 1))
         until(lambda: abs(read(page, "place", 1)["x"] - start["x"]) > 1.0)
-        seen: dict[str, Any] = {}
-        for camera in CAMERAS:
-            seen[camera], _ = until(lambda camera=camera: colours(page, 1, camera))  # type: ignore[misc]
-        assert np.allclose(seen["west"], seen["east"], atol=6)
-        assert not np.allclose(seen["west"], until(lambda: read(page, "dot", 2)), atol=40)
+        ink = read(page, "dot", 1)
+        for camera in CAMERAS:  # the box and the label in its card
+            until(lambda camera=camera: read(page, "inked_px", [ink, camera]) > 50)  # type: ignore[misc]
         expect(page.locator("#log")).to_contain_text("1 went from")
+        assert read(page, "dot", 1) == ink
+        assert not np.allclose(ink, until(lambda: read(page, "dot", 2)), atol=40)
 
 
 def test_a_click_follows_a_person_with_the_best_view_in_front_and_the_why(browser: Browser, hall: Served) -> None:

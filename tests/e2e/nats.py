@@ -83,8 +83,9 @@ class Server:
         everywhere = self.listen
         listen = f'server_name: {self.name}\nlisten: "{everywhere}:{self.port}"\nhttp: "{everywhere}:{self.monitor}"\n'
         path.write_text(listen + self.config)
-        command = [*self.place.prefix, nats_server(), "--config", str(path), "--log", str(self.folder / "log")]
-        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        command = [*self.place.prefix, nats_server(), "--config", str(path)]
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log)
         if wait:
             self.until_ready()
         return self

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from spoton_edge import __version__, engine_verbs, logs, service_verbs
+from spoton_edge import __version__, engine_verbs, logs, service_verbs, site_verbs
 from spoton_edge import replay_verbs as replaying
 from spoton_edge.errors import ExitCode, MissingExtraError, SpotOnError, UsageError
 from spoton_edge.evaluation import command as evaluation
@@ -178,6 +178,7 @@ def parser() -> argparse.ArgumentParser:
     evaluation.add_verbs(verbs)
     engine_verbs.add_verbs(verbs)
     service_verbs.add_verbs(verbs)
+    site_verbs.add_verbs(verbs)
     return top
 
 

@@ -19,6 +19,7 @@ LEVELS: list[set[str]] = [
         "credentials",
         "door",
         "endpoints",
+        "enrolment",
         "errands",
         "file_sources",
         "file_watch",
@@ -76,7 +77,7 @@ LEVELS: list[set[str]] = [
     {"service"},
     {"demo_map", "demo_page"},
     {"demo"},
-    {"engine_verbs", "replay_verbs", "service_verbs"},
+    {"engine_verbs", "replay_verbs", "service_verbs", "site_verbs"},
     {"cli"},
     {"__main__"},
 ]
@@ -105,9 +106,11 @@ TOGETHER = [
 
 HEAVY = {
     "av": {"capture"},
+    "cryptography": {"enrolment"},
     "cv2": {"calibration", "embedder", "evaluation", "pictures", "preview"},
     "h5py": {"calibration"},
     "matplotlib": {"calibration", "demo_map", "evaluation"},
+    "nkeys": {"enrolment"},
     "onnx": {"graph_surgery", "half_precision"},
     "onnxruntime": {"engine"},
     "prometheus_client": {"exposition"},

@@ -44,16 +44,22 @@ def until(happens: Callable[[], Any], what: str, timeout_s: float = START_S) -> 
 
 
 class Server:
-    """One nats-server at `place`, always on the same ports. `config` is all of its configuration but those."""
+    """One nats-server at `place`, always on the same ports, which runs in `folder`.
 
-    def __init__(self, name: str, place: Place, network: Network, folder: Path, config: str = "") -> None:
+    `config` is all of its configuration but the ports; or `file` is the whole configuration, with `port` in it.
+    """
+
+    def __init__(
+        self, name: str, place: Place, network: Network, folder: Path, *, file: Path | None = None, port: int = 0
+    ) -> None:
         self.name = name
         self.place = place
-        self.port = network.free_port(place)
+        self.file = file
+        self.port = port or network.free_port(place)
         self.monitor = network.free_port(place)
         self.folder = folder
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.config = config
+        self.config = ""
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -79,13 +85,13 @@ class Server:
     def start(self, *, wait: bool = True) -> Server:
         """Start it, also again; `wait` until it and its JetStream are ready."""
         assert self._process is None, f"{self.name} runs"
-        path = self.folder / "server.conf"
-        everywhere = self.listen
-        listen = f'server_name: {self.name}\nlisten: "{everywhere}:{self.port}"\nhttp: "{everywhere}:{self.monitor}"\n'
-        path.write_text(listen + self.config)
-        command = [*self.place.prefix, nats_server(), "--config", str(path)]
+        file = self.file
+        if file is None:
+            file = self.folder / "server.conf"
+            file.write_text(f'server_name: {self.name}\nlisten: "{self.listen}:{self.port}"\n{self.config}')
+        command = [*self.place.prefix, nats_server(), "--config", str(file), "--http_port", str(self.monitor)]
         with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log)
+            self._process = subprocess.Popen(command, cwd=self.folder, stdin=subprocess.DEVNULL, stderr=log)
         if wait:
             self.until_ready()
         return self

@@ -1,0 +1,329 @@
+"""Keys, accounts and certificates of a site, against the real server: whoever is not let in changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import nats
+import nats.errors
+import pytest
+from nats.aio.client import Client
+from nats.js.api import ExternalStream, StreamConfig, StreamSource
+
+from spoton_edge.cli import main
+from spoton_edge.enrolment.accounts import MAX_PAYLOAD
+from tests.e2e.nats import Server, nats_server, until
+from tests.e2e.networks import Network, network
+
+BOXES = ("box-1", "box-2")
+EVENTS = "spoton.1.lobby.{}.events"
+BUCKET = "spoton-1-lobby-identities"
+
+
+class Enrolled:
+    """A site of two boxes as the verb enrolls them: the configs that it writes, run as they are."""
+
+    def __init__(self, made: Network, folder: Path) -> None:
+        self.network, self.folder = made, folder
+        place = made.place("hub")
+        self.ports = [made.free_port(place) for _ in range(3)]
+        self.options = ["--folder", str(folder / "nats"), "--site", "lobby", "--hub", place.address]
+        self.options += ["--listen", "0.0.0.0" if place.prefix else "127.0.0.1", "--store", "store"]
+        self.leaves: dict[str, Server] = {}
+        for box in BOXES:
+            self.add_leaf(box)
+        self.hub = Server("hub", place, made, folder / "nats/hub", file=Path("hub.conf"), port=self.ports[0])
+
+    def enroll(self, box: str, *more: str, local: int = 4223) -> int:
+        ports = ["--ports", *map(str, self.ports), str(local)]
+        return main(["site", "enroll", box, *self.options, *ports, *more])
+
+    def add_leaf(self, box: str) -> None:
+        place = self.network.place(box)
+        port = self.network.free_port(place)
+        assert self.enroll(box, local=port) == 0
+        # Leaf nodes listen on loopback only; the test has no other way into a namespace than by this one.
+        config = self.folder / "nats/boxes" / box / "leaf.conf"
+        listen = '"0.0.0.0:' if place.prefix else '"127.0.0.1:'
+        config.write_text(config.read_text().replace('"127.0.0.1:', listen))
+        self.leaves[box] = Server(box, place, self.network, config.parent, file=Path("leaf.conf"), port=port)
+
+    def start(self) -> Enrolled:
+        for server in (self.hub, *self.leaves.values()):
+            server.start()
+        for box in BOXES:
+            until(lambda box=box: self.joined(box), f"{box} is joined")
+        return self
+
+    def joined(self, box: str) -> bool:
+        return bool(self.leaves[box].asked("leafz").get("leafnodes"))
+
+    def close(self) -> None:
+        for server in (self.hub, *self.leaves.values()):
+            server.kill()
+
+    async def at_hub(self, **more: Any) -> Client:
+        """The site service's connection."""
+        trust = ssl.create_default_context(cafile=self.folder / "nats/ca.pem")
+        trust.check_hostname = False  # in a namespace the test comes by a way that no box knows
+        options = {"nkeys_seed": str(self.folder / "nats/service.key"), "tls": trust, **more}
+        return await nats.connect(self.hub.url.replace("nats:", "tls:"), allow_reconnect=False, **options)
+
+    async def at_box(self, box: str, key: str | None = None) -> Client:
+        """The uplink's connection to the leaf node of its box."""
+        seed = self.folder / "nats/boxes" / (key or box) / "box.key"
+        return await nats.connect(
+            self.leaves[box].url, nkeys_seed=str(seed), inbox_prefix=b"_INBOX." + box.encode(), allow_reconnect=False
+        )
+
+    def run(self, what: Callable[[Client, Client, Client], Awaitable[None]]) -> None:
+        """`what` with the connections of the service, of box-1 and of box-2."""
+
+        async def connected() -> None:
+            clients = [await self.at_hub(), await self.at_box("box-1"), await self.at_box("box-2")]
+            try:
+                async with asyncio.timeout(60):
+                    await what(*clients)
+            finally:
+                for client in clients:
+                    await client.close()
+
+        asyncio.run(connected())
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Enrolled]:
+    nats_server()
+    with network() as made:
+        enrolled = Enrolled(made, tmp_path_factory.mktemp("site"))
+        try:
+            yield enrolled.start()
+        finally:
+            enrolled.close()
+
+
+async def heard_at(client: Client, subject: str, told: Callable[[], Awaitable[None]], last: bytes) -> list[bytes]:
+    """What `client` hears on a subject of what `told` says, up to the message `last`."""
+    subscription = await client.subscribe(subject)
+    await client.flush()
+    await asyncio.sleep(0.3)  # interest goes from server to server
+    await told()
+    heard: list[bytes] = []
+    while last not in heard:
+        heard.append((await subscription.next_msg(timeout=10.0)).data)
+    await subscription.unsubscribe()
+    return heard
+
+
+async def sourced(service: Client, box: str, box_client: Client) -> None:
+    """The box's stream on its leaf node, and the hub's that takes it over."""
+    name = f"SPOTON_lobby_{box}"
+    await box_client.jetstream().add_stream(StreamConfig(name=name, subjects=[EVENTS.format(box)]))
+    external = ExternalStream(api=f"$JS.{box}.API", deliver=f"spoton.1.lobby.{box}.deliver")
+    await service.jetstream().add_stream(
+        StreamConfig(name=f"HUB_{box}", sources=[StreamSource(name=name, external=external)])
+    )
+
+
+async def at_hub(service: Client, box: str, count: int) -> list[bytes]:
+    """What the hub has taken over from a box, once it is so many messages."""
+    js = service.jetstream()
+    async with asyncio.timeout(20):
+        while (await js.stream_info(f"HUB_{box}")).state.messages < count:
+            await asyncio.sleep(0.05)
+    messages = [await js.get_msg(f"HUB_{box}", seq=seq) for seq in range(1, count + 1)]
+    return [message.data or b"" for message in messages]
+
+
+def test_what_a_box_writes_is_taken_over_by_the_hub_and_answers_reach_the_box(site: Enrolled) -> None:
+    async def check(service: Client, one: Client, two: Client) -> None:
+        await sourced(service, "box-1", one)
+        await one.jetstream().publish(EVENTS.format("box-1"), b"born")
+        assert await at_hub(service, "box-1", 1) == [b"born"]
+
+        bucket = await service.jetstream().create_key_value(bucket=BUCKET, direct=True)
+        await bucket.put("box-1.run.1", b"7")
+        read = await one.jetstream(prefix="spoton.1.lobby.bucket").key_value(BUCKET)
+        assert (await read.get("box-1.run.1")).value == b"7"
+        await bucket.put("box-1.run.2", b"8")
+
+        async def everything() -> None:
+            wanted = json.dumps({"multi_last": [f"$KV.{BUCKET}.>"], "batch": 100}).encode()
+            await one.publish(f"spoton.1.lobby.bucket.DIRECT.GET.KV_{BUCKET}", wanted, reply="_INBOX.box-1.all")
+
+        assert await heard_at(one, "_INBOX.box-1.all", everything, b"") == [b"7", b"8", b""]
+
+        async def tell(message: Any) -> None:
+            await message.respond(b"12.5")
+
+        await service.subscribe("spoton.1.lobby.clock", cb=tell)
+        await service.flush()
+        await asyncio.sleep(0.3)
+        assert (await two.request("spoton.1.lobby.clock", timeout=5.0)).data == b"12.5"
+
+    site.run(check)
+
+
+@pytest.mark.parametrize("subject", [EVENTS.format("box-2"), "spoton.1.lobby.identities", f"$KV.{BUCKET}.box-2.r.1"])
+def test_a_box_writes_its_own_subjects_only(site: Enrolled, subject: str) -> None:
+    async def check(service: Client, one: Client, two: Client) -> None:
+        async def tell() -> None:
+            await one.publish(subject, b"forged")
+            await one.flush()
+            await asyncio.sleep(0.5)
+            await service.publish(subject, b"last")
+
+        assert await heard_at(service, subject, tell, b"last") == [b"last"]
+
+    site.run(check)
+
+
+def test_a_box_hears_nothing_of_another_one(site: Enrolled) -> None:
+    async def check(service: Client, one: Client, two: Client) -> None:
+        async def tell() -> None:
+            await two.publish(EVENTS.format("box-2"), b"of box-2")
+            await two.flush()
+            await asyncio.sleep(0.5)
+            await service.publish("spoton.1.lobby.identities", b"for all")
+
+        assert await heard_at(one, "spoton.>", tell, b"for all") == [b"for all"]
+
+    site.run(check)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "$JS.hub.API.STREAM.NAMES",
+        f"$JS.hub.API.STREAM.DELETE.KV_{BUCKET}",
+        f"$JS.hub.API.CONSUMER.CREATE.KV_{BUCKET}.spy",
+        f"spoton.1.lobby.bucket.CONSUMER.CREATE.KV_{BUCKET}.spy",
+        f"spoton.1.lobby.bucket.STREAM.PURGE.KV_{BUCKET}",
+        "$JS.box-2.API.STREAM.NAMES",
+    ],
+)
+def test_a_box_may_ask_the_hub_for_nothing_but_the_bucket(site: Enrolled, asked: str) -> None:
+    async def check(service: Client, one: Client, two: Client) -> None:
+        with pytest.raises((nats.errors.TimeoutError, nats.errors.NoRespondersError)):
+            await one.request(asked, b"{}", timeout=1.0)
+
+    site.run(check)
+
+
+def test_the_key_of_another_box_opens_no_leaf_node_and_not_the_hub(site: Enrolled) -> None:
+    async def check() -> None:
+        with pytest.raises(nats.errors.Error, match="Authorization Violation"):
+            await site.at_box("box-1", key="box-2")
+        with pytest.raises(nats.errors.Error, match="Authorization Violation"):
+            await site.at_hub(nkeys_seed=str(site.folder / "nats/boxes/box-1/box.key"))
+
+    asyncio.run(check())
+    assert "authentication error" in site.leaves["box-1"].log
+    assert "authentication error" in site.hub.log
+
+
+def test_who_has_no_key_or_does_not_trust_the_site_gets_no_further(site: Enrolled) -> None:
+    async def check() -> None:
+        with pytest.raises(nats.errors.Error, match="Authorization Violation"):
+            await site.at_hub(nkeys_seed=None)
+        with pytest.raises(ssl.SSLError):
+            await site.at_hub(tls=ssl.create_default_context())
+
+    asyncio.run(check())
+
+
+def test_a_message_that_is_too_large_is_refused_at_the_leaf_node_and_at_the_hub(site: Enrolled) -> None:
+    async def check(service: Client, one: Client, two: Client) -> None:
+        for client in (one, service):
+            with pytest.raises(nats.errors.MaxPayloadError):
+                await client.publish(EVENTS.format("box-1"), bytes(MAX_PAYLOAD + 1))
+
+    site.run(check)
+    assert site.joined("box-1")
+
+
+def test_a_leaf_node_that_sends_too_much_harms_itself_only(site: Enrolled) -> None:
+    """A box whose own server was told to let larger messages pass."""
+    leaf = site.leaves["box-1"]
+    config = leaf.folder / "leaf.conf"
+    before = config.read_text()
+    leaf.kill()
+    config.write_text(before.replace(f"max_payload: {MAX_PAYLOAD}", "max_payload: 8388608"))
+    leaf.start()
+    until(lambda: site.joined("box-1"), "box-1 is joined")
+
+    async def check(service: Client, one: Client, two: Client) -> None:
+        async def tell() -> None:
+            await one.publish(EVENTS.format("box-1"), bytes(4 << 20))
+            await one.flush()
+            until(lambda: "maximum payload" in site.hub.log.lower(), "the hub names it")
+            await two.publish(EVENTS.format("box-2"), b"all is well")
+
+        assert await heard_at(service, "spoton.1.lobby.*.events", tell, b"all is well") == [b"all is well"]
+
+    site.run(check)
+    leaf.kill()
+    config.write_text(before)
+    leaf.start()
+    until(lambda: site.joined("box-1"), "box-1 is joined again")
+
+
+@pytest.mark.parametrize(
+    "said", [b"\x00\xff" * 500, b"LMSG spoton.1.lobby.box-2.events 99999999\r\n", b"GET / HTTP/1.1\r\n\r\n"]
+)
+def test_nonsense_at_the_hubs_ports_is_hung_up_on(site: Enrolled, said: bytes) -> None:
+    for port in site.ports[:2]:
+        with socket.create_connection((site.hub.place.reach, port), timeout=10.0) as line:
+            line.sendall(said)
+            with suppress(ConnectionResetError):
+                while line.recv(4096):  # its greeting, its complaint; then the end
+                    pass
+    assert site.joined("box-2")
+
+
+def test_a_revoked_key_opens_nothing_and_what_was_written_before_stays(site: Enrolled) -> None:
+    kept = site.folder / "kept"
+    site.add_leaf("box-3")
+    site.hub.kill()
+    site.hub.start()
+    leaf = site.leaves["box-3"].start()
+    until(lambda: site.joined("box-3"), "box-3 is joined")
+    shutil.copytree(leaf.folder, kept)
+
+    async def write() -> None:
+        service, box = await site.at_hub(), await site.at_box("box-3")
+        await sourced(service, "box-3", box)
+        await box.jetstream().publish(EVENTS.format("box-3"), b"before")
+        assert await at_hub(service, "box-3", 1) == [b"before"]
+        await service.close()
+        await box.close()
+
+    asyncio.run(write())
+    assert main(["site", "enroll", "--revoke", "box-3", "--folder", str(site.folder / "nats")]) == 0
+    leaf.kill()
+    site.hub.kill()
+    site.hub.start()
+    stolen = Server("box-3", leaf.place, site.network, kept, file=Path("leaf.conf"), port=leaf.port).start()
+    try:
+        until(lambda: "authentication error" in site.hub.log.split("Server is ready")[-1], "the hub refuses it")
+        until(lambda: "Authorization Violation" in stolen.log, "the leaf node says why")
+        until(lambda: all(site.joined(box) for box in BOXES), "the others are joined")
+        assert not stolen.asked("leafz").get("leafnodes")
+
+        async def read() -> None:
+            service = await site.at_hub()
+            assert await at_hub(service, "box-3", 1) == [b"before"]
+            await service.close()
+
+        asyncio.run(read())
+    finally:
+        stolen.kill()
+        del site.leaves["box-3"]

@@ -24,10 +24,10 @@ C_SOURCES = {
     ],
     "competition": ["ext/c/ground_places.c", "ext/c/lapjv.c"],
     "detection": ["ext/c/detection.c"],
-    "evidence": ["ext/c/ground_pairs.c"],
     "letterbox": ["ext/c/resize.c"],
     "matching": ["ext/c/ground_pairs.c"],
     "similarity": ["ext/c/similarity.c"],
+    "twins": ["ext/c/ground_pairs.c"],
 }
 
 

@@ -1,4 +1,4 @@
-"""What a step says of the tracks: who was seen where, who is a person, which two are one.
+"""What a step says of the tracks: who was seen where, who is a person, who is gone.
 
 The twins are in `tests/reference_tracks.py`.
 """
@@ -7,14 +7,12 @@ from libc.math cimport isnan, sqrt
 
 import numpy as np
 
-from ground_kalman cimport GROUND_LANES, ground_feet, ground_pairs, ground_reach, ground_tracks
-from records cimport TrackletEntry, TrackRecord, TwinPair, int16_t, int64_t, row_of, uint8_t
+from records cimport TrackletEntry, TrackRecord, int16_t, int64_t, uint8_t
 
 include "rows.pxi"
 
-# What a camera has to do with a track, flags (M, C) of `ground_plane`; `ground.sight` writes the first two.
+# What a camera has to do with a track, flags (M, C) of `ground_plane`; `ground.sight` writes the first.
 cdef enum:
-    _IN_VIEW = 1
     _EXPECTED = 2
     _SHOWN = 4
     VISIBLE = 0
@@ -159,114 +157,47 @@ def weigh(
             record[j].sureness = max(-most_nats, min(most_nats, record[j].sureness + change))
 
 
-def compare_twins(
+def leaving(
     records,
     const double[:, ::1] state not None,
     const double[:, :, ::1] cov not None,
-    const uint8_t[:, ::1] flags not None,
-    pairs,
-    double twin_m,
-    double near_d2,
-    double ripe_d2,
-    double tell_apart_nats,
-    double miss_nats,
-    double weight,
-    double one_nats,
-    double most_nats,
+    int64_t now_ns,
+    double hold_s,
+    double doubt_nats,
+    double coast_s,
+    double coast_sd_m,
+    double leave_s,
 ):
-    """What the cameras say of tracks near one another (squared distance at most `near_d2`): above 0 nats two, below one.
+    """Rows of tracks that go: candidates nothing speaks for any more, people who are lost, and those who are so where no
 
-    pairs   of earlier steps, ascending; those of tracks that are gone are forgotten
-    flags   (M, C) IN_VIEW, SHOWN
-    Returns the pairs as they are now, the rows (n, 2) of those that are one person (each row once), and who has another
-    near him (M,).
+    camera has them in view. A candidate goes unseen for `hold_s`, or when `doubt_nats` speak against him. A person who
+    is unseen is lost when his being there is in doubt, after `coast_s`, or farther than `coast_sd_m` from sure where he
+    is; out of view after `leave_s`. Whoever has no place is in view, as far as can be known.
     """
     cdef Rows table = Rows(records, sizeof(TrackRecord))
     cdef const TrackRecord *record = <const TrackRecord *>table.at
-    cdef Rows old = Rows(pairs, sizeof(TwinPair)), new
-    cdef const TwinPair *before = <const TwinPair *>old.at
-    cdef TwinPair *after
-    cdef Py_ssize_t tracks = table.count, cameras = flags.shape[1], i, j, c, k = 0, count = 0, ones = 0
-    cdef int edges, e
-    cdef long together, alone
-    cdef double change, nats
-    cdef int one_seen, other_seen
-    cdef ground_feet feet
-    cdef ground_tracks people
-    cdef TwinPair pair
+    cdef Py_ssize_t j, tracks = table.count, candidates = 0, lost = 0, doubtful = 0
+    cdef double unseen_s
     if state.shape[0] != tracks or cov.shape[0] != tracks or state.shape[1] != 4 or cov.shape[1] != 4 or cov.shape[2] != 4:
         raise ValueError("state must be (M, 4) and cov (M, 4, 4)")
-    if flags.shape[0] != tracks:
-        raise ValueError("flags must be (M, C)")
-    if tracks > 32767:
-        raise ValueError(f"{tracks} tracks are too many pairs")
-    near_ = np.zeros(tracks, np.uint8)
-    if tracks == 0:
-        return pairs[:0], np.zeros((0, 2), np.int32), near_.view(np.bool_)
-    cdef uint8_t[::1] near = near_
-    cdef uint8_t[::1] spent = np.zeros(tracks, np.uint8)
-    cdef double[:, ::1] foot = np.zeros((tracks, 6))  # xy, r and lag, one after the other
-    cdef double *xy = &foot[0, 0]
-    cdef double *r = xy + 2 * tracks
-    cdef int[::1] start = np.empty(tracks + 1, np.int32)
-    cdef int[::1] column = np.empty(tracks * tracks, np.int32)
-    cdef double[::1] d2 = np.empty(tracks * tracks)
-    cdef char[::1] scratch = np.empty(tracks * sizeof(ground_reach), np.int8)
-    cdef double[::1] lanes = np.empty(GROUND_LANES * tracks)
-    feet.rows, feet.xy, feet.r, feet.lag_s = <int>tracks, xy, r, r + 3 * tracks
-    people.rows, people.state, people.cov = <int>tracks, &state[0, 0], &cov[0, 0, 0]
+    rows_ = np.empty((3, tracks), np.int64)
+    cdef int64_t[:, ::1] rows = rows_
     with nogil:
-        for i in range(tracks):
-            xy[2 * i] = state[i, 0]
-            xy[2 * i + 1] = state[i, 1]
-            r[3 * i] = cov[i, 0, 0] + twin_m * twin_m
-            r[3 * i + 1] = cov[i, 0, 1]
-            r[3 * i + 2] = cov[i, 1, 1] + twin_m * twin_m
-        edges = ground_pairs(
-            &feet, &people, near_d2, <ground_reach *>&scratch[0], &lanes[0], &start[0], &column[0], &d2[0]
-        )
-    after_ = np.empty(old.count + edges, pairs.dtype)
-    one_ = np.empty((edges, 2), np.int32)
-    new = Rows(after_, sizeof(TwinPair), True)
-    after = <TwinPair *>new.at
-    cdef int[:, ::1] one = one_
-    with nogil:
-        for i in range(tracks + 1):
-            for e in range(start[i] if i < tracks else edges, start[i + 1] if i < tracks else edges + 1):
-                # Earlier pairs that come before this one; at the end all that are left.
-                while k < old.count and (
-                    i == tracks
-                    or before[k].older < record[i].uid
-                    or (before[k].older == record[i].uid and column[e] > i and before[k].newer < record[column[e]].uid)
+        for j in range(tracks):
+            unseen_s = <double>(now_ns - record[j].seen_ns) * 1e-9
+            if record[j].global_id < 0:
+                if unseen_s > hold_s or record[j].sureness < -doubt_nats:
+                    rows[0, candidates] = j
+                    candidates += 1
+            elif unseen_s > 0:
+                if (
+                    record[j].sureness < 0
+                    or unseen_s > coast_s
+                    or sqrt(0.5 * (cov[j, 0, 0] + cov[j, 1, 1])) > coast_sd_m  # never where there is no place
                 ):
-                    if row_of(record, tracks, before[k].older) >= 0 and row_of(record, tracks, before[k].newer) >= 0:
-                        after[count] = before[k]
-                        count += 1
-                    k += 1
-                if i == tracks or column[e] <= i:
-                    continue
-                j = column[e]
-                near[i] = near[j] = True
-                together = alone = 0
-                one_seen = other_seen = 0
-                for c in range(cameras):
-                    one_seen |= flags[i, c] & _SHOWN
-                    other_seen |= flags[j, c] & _SHOWN
-                    if flags[i, c] & flags[j, c] & _SHOWN:
-                        together += 1
-                    elif (flags[i, c] | flags[j, c]) & _SHOWN and flags[i, c] & flags[j, c] & _IN_VIEW:
-                        alone += 1
-                change = tell_apart_nats * together - min(miss_nats * alone, 1.0)
-                nats = 0.0
-                if k < old.count and before[k].older == record[i].uid and before[k].newer == record[j].uid:
-                    nats = before[k].nats
-                    k += 1
-                pair.older, pair.newer = record[i].uid, record[j].uid
-                pair.nats = min(max(nats + weight * change, -one_nats), most_nats)
-                after[count] = pair
-                count += 1
-                if one_seen and other_seen and d2[e] < ripe_d2 and pair.nats <= -one_nats and not spent[i] and not spent[j]:
-                    one[ones, 0], one[ones, 1] = <int>i, <int>j
-                    ones += 1
-                    spent[i] = spent[j] = True
-    return after_[:count], one_[:ones], near_.view(np.bool_)
+                    rows[1, lost] = j
+                    lost += 1
+                elif unseen_s > leave_s and not isnan(state[j, 0]):
+                    rows[2, doubtful] = j
+                    doubtful += 1
+    return rows_[0, :candidates], rows_[1, :lost], rows_[2, :doubtful]

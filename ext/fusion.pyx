@@ -5,12 +5,15 @@ for a while, then stop or turn, so that the speed of somebody unseen does not st
 `tests/reference_identity.py`.
 """
 
-from libc.math cimport exp, sqrt
+from libc.math cimport exp, hypot, sqrt
 from libc.stdlib cimport qsort
 
 import numpy as np
 
 from ground_kalman cimport ground_absorb, ground_innovate, ground_innovation
+from records cimport TrackRecord, int64_t
+
+include "rows.pxi"
 
 
 def predict(
@@ -150,3 +153,27 @@ def update(
             if speed > max_speed_mps:
                 state[j, 2] *= max_speed_mps / speed
                 state[j, 3] *= max_speed_mps / speed
+
+
+def places(lost, int64_t now_ns, double still_mps, double sway_m, double speed_sd_mps, double keep_s):
+    """Where people out of sight (L,) may be by now: filters (L, 4), (L, 4, 4) around the places of their last sights.
+
+    Who was slower than `still_mps` stays there, within `sway_m`; others have walked on, as in `predict`.
+    """
+    cdef Rows table = Rows(lost, sizeof(TrackRecord))
+    cdef const TrackRecord *one = <const TrackRecord *>table.at
+    cdef Py_ssize_t k
+    cdef double gap_s, moved, var = speed_sd_mps * speed_sd_mps
+    state_, cov_ = np.zeros((table.count, 4)), np.zeros((table.count, 4, 4))
+    cdef double[:, ::1] state = state_
+    cdef double[:, :, ::1] cov = cov_
+    with nogil:
+        for k in range(table.count):
+            gap_s = max(<double>(now_ns - one[k].seen_ns) * 1e-9, 0.0)
+            moved = sway_m * sway_m
+            if not hypot(one[k].whole_velocity[0], one[k].whole_velocity[1]) < still_mps:
+                moved = 2 * var * keep_s * (gap_s - keep_s * (1 - exp(-gap_s / keep_s)))
+            state[k, 0], state[k, 1] = one[k].seen_xy[0], one[k].seen_xy[1]
+            cov[k, 0, 0] = cov[k, 1, 1] = one[k].seen_sd * one[k].seen_sd + moved
+            cov[k, 2, 2] = cov[k, 3, 3] = var
+    return state_, cov_

@@ -1,6 +1,6 @@
 """Which foot points could be which tracks, and which could be in one place. The twins are in `tests/reference_identity.py`."""
 
-from libc.math cimport INFINITY
+from libc.math cimport INFINITY, sqrt
 from libc.stdint cimport int64_t
 
 import numpy as np
@@ -133,3 +133,37 @@ def agree(
                 if yy * x * x - 2 * xy_ * x * y + xx * y * y > limit * (xx * yy - xy_ * xy_):
                     out = False
     return out
+
+
+def trust(
+    const int[::1] held not None,
+    const double[::1] margin not None,
+    const double[:, ::1] r not None,
+    const int[::1] start not None,
+    const int[::1] column not None,
+    double nats,
+    double enough_margin,
+    double enough_sd_m,
+    double[::1] bonus not None,
+):
+    """Add to `bonus` (E,) what a tracklet's having been a track so far, row held (T,), says for its being that still.
+
+    That is `nats` where its own box leads (margin, IoU) by twice `enough_margin` and more, and the foot point, of
+    covariance r (T, 3), is unsure by twice `enough_sd_m`; it falls to nothing at half of either.
+    """
+    cdef Py_ssize_t i, e, rows = held.shape[0]
+    cdef double ahead, unsure
+    if margin.shape[0] != rows or r.shape[0] != rows or r.shape[1] != 3 or start.shape[0] != rows + 1:
+        raise ValueError("held, margin and r (T, 3) must have the same number of rows, and start one more")
+    if bonus.shape[0] != column.shape[0] or start[0] != 0 or start[rows] != column.shape[0]:
+        raise ValueError("start, column and bonus do not fit together")
+    for i in range(rows):
+        if start[i] > start[i + 1]:
+            raise ValueError("start must not fall")
+    with nogil:
+        for i in range(rows):
+            for e in range(start[i], start[i + 1]):
+                if column[e] == held[i]:
+                    ahead = margin[i] / enough_margin - 1.0
+                    unsure = sqrt(r[i, 0] + r[i, 2]) / enough_sd_m - 1.0
+                    bonus[e] += nats * (min(max(ahead, 0.0), 1.0) * min(max(unsure, 0.0), 1.0))

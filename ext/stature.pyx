@@ -225,13 +225,18 @@ def exchanged(learned, records, pairs, double enough, double against, double lea
     row_, odds_ = np.empty((met.count, 2), np.int32), np.empty(met.count)
     cdef int[:, ::1] row = row_
     cdef double[::1] found = odds_
+    if -2 * log(of.odd[0]) - against < least - 1e-9:
+        return row_[:0], odds_[:0]  # while odd readings are thought that common, nothing is sure enough
     with nogil:
         for p in range(met.count):
-            i, j = row_of(record, table.count, pair[p].older), row_of(record, table.count, pair[p].newer)
-            if i < 0 or j < 0 or record[i].global_id < 0 or record[j].global_id < 0:
+            i = row_of(record, table.count, pair[p].older)
+            if i < 0 or record[i].global_id < 0 or fmin(record[i].late_n, record[i].tall_n) < enough:
+                continue
+            j = row_of(record, table.count, pair[p].newer)
+            if j < 0 or record[j].global_id < 0:
                 continue
             one, other = &record[i], &record[j]
-            if fmin(fmin(one.late_n, one.tall_n), fmin(other.late_n, other.tall_n)) < enough:
+            if fmin(other.late_n, other.tall_n) < enough:
                 continue
             own = late(of, one, one) + late(of, other, other)
             if -own - against < least - 1e-9:  # readings that fit exactly would not do

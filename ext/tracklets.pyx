@@ -118,22 +118,48 @@ def holders(entries, records, const int[::1] at not None):
     return row_
 
 
-def watched(entries, const int64_t[:] uid not None, const int16_t[:] camera not None, int64_t since_ns):
-    """Whether a camera (n,) has a tracklet of the track uid (n,) that it saw after `since_ns`, (n,)."""
-    cdef Rows book = Rows(entries, sizeof(TrackletEntry))
+def changes(
+    entries,
+    records,
+    const int[::1] track not None,
+    const int[::1] held not None,
+    const int16_t[::1] camera not None,
+    const int64_t[::1] captured_ns not None,
+    const int64_t[::1] track_id not None,
+    int64_t since_ns,
+):
+    """Tracklets (T,) that show a person, row track of the records, but did not so far, row held; -1: none.
+
+    Columns (8, n): the tracklet, the person's id, the camera that saw him last, this one, when, the track id, the id of
+    whom the tracklet showed so far (-1: nobody), and whether this camera has seen the person after `since_ns`.
+    """
+    cdef Rows book = Rows(entries, sizeof(TrackletEntry)), table = Rows(records, sizeof(TrackRecord))
     cdef const TrackletEntry *entry = <const TrackletEntry *>book.at
-    cdef Py_ssize_t i, k, rows = uid.shape[0]
-    if camera.shape[0] != rows:
-        raise ValueError("uid and camera must have the same number of rows")
-    out_ = np.zeros(rows, np.bool_)
-    cdef uint8_t[::1] out = out_.view(np.uint8)
+    cdef const TrackRecord *record = <const TrackRecord *>table.at
+    cdef Py_ssize_t t, k, rows = track.shape[0], count = 0
+    cdef const TrackRecord *person
+    if held.shape[0] != rows or camera.shape[0] != rows or captured_ns.shape[0] != rows or track_id.shape[0] != rows:
+        raise ValueError("track, held, camera, captured_ns and track_id must have the same number of rows")
+    for t in range(rows):
+        if track[t] >= table.count or held[t] >= table.count:
+            raise ValueError(f"no track {max(track[t], held[t])}")
+    out_ = np.empty((8, rows), np.int64)
+    cdef int64_t[:, ::1] out = out_
     with nogil:
-        for i in range(rows):
+        for t in range(rows):
+            if track[t] < 0 or track[t] == held[t] or record[track[t]].global_id < 0:
+                continue
+            person = &record[track[t]]
+            out[0, count], out[1, count], out[2, count], out[3, count] = t, person.global_id, person.seen_camera, camera[t]
+            out[4, count], out[5, count] = captured_ns[t], track_id[t]
+            out[6, count] = record[held[t]].global_id if held[t] >= 0 else -1
+            out[7, count] = False
             for k in range(book.count):
-                if entry[k].uid == uid[i] and entry[k].camera == camera[i] and entry[k].seen_ns > since_ns:
-                    out[i] = True
+                if entry[k].uid == person.uid and entry[k].camera == camera[t] and entry[k].seen_ns > since_ns:
+                    out[7, count] = True
                     break
-    return out_
+            count += 1
+    return out_[:, :count]
 
 
 def layouts():

@@ -243,27 +243,14 @@ class Associator:
     def _note(self, seen: Tracklets, found: Match, held: I4, at: I4, events: list[Event]) -> None:
         """Write down who is whom now, and tell of cameras that a person has come into."""
         record, entry, track = self._tracks.record, self._book.entry, found.track
-        changed = np.flatnonzero((track >= 0) & (track != held))
-        changed = changed[record["global_id"][track[changed]] >= 0]
-        person, camera = record[track[changed]], seen.camera[changed]
-        watched = tracklets_.watched(entry, person["uid"], camera, self._tracks.now_ns - WATCHED_NS)
-        loser = np.where(held[changed] >= 0, record["global_id"][held[changed]], -1)
-        columns = (
-            changed,
-            person["global_id"],
-            person["seen_camera"],
-            camera,
-            seen.captured_ns[changed],
-            seen.track_id[changed],
-            loser,
-            watched,
-        )
-        for i, global_id, came, now, when, track_id, other, known in zip(*(c.tolist() for c in columns), strict=True):
+        since_ns = self._tracks.now_ns - WATCHED_NS
+        changes = tracklets_.changes(entry, record, track, held, seen.camera, seen.captured_ns, seen.track_id, since_ns)
+        for i, global_id, came, now, when, track_id, other, watched in zip(*changes.tolist(), strict=True):
             grounds = found.distance_m.item(i), found.cosine.item(i), found.margin.item(i)
             self._life.note(global_id, when, now, track_id, grounds)
             if other >= 0:
                 self._life.lose(other, when, now, track_id, global_id)
-            if came != now and not known:
+            if came != now and not watched:
                 reason = reasoned("overlap", *grounds)
                 events.append(Event("handed_off", when, global_id, camera=now, from_camera=came, reason=reason))
         evidence.note(
@@ -418,17 +405,19 @@ class Associator:
     def _retire(self, events: list[Event]) -> None:
         """Candidates that nothing speaks for any more go; people nobody sees are lost, and in the end forgotten."""
         table, record, policy, now_ns = self._tracks, self._tracks.record, self.policy, self._tracks.now_ns
-        named = record["global_id"] >= 0
-        unseen_s = (now_ns - record["seen_ns"]) * 1e-9
-        dead = np.flatnonzero(~named & ((unseen_s > policy.hold_s) | (record["sureness"] < -policy.hit_nats)))
-        lost = np.flatnonzero(named & (unseen_s > 0))
-        if len(lost):
-            in_view, unseen_s = self.site.watched(table.state[lost, :2]), unseen_s[lost]
-            in_view |= np.isnan(table.state[lost, 0])  # as far as can be known: his camera's tracker may find him again
-            doubtful = (record["sureness"][lost] < 0) | (unseen_s > policy.coast_s)
-            doubtful |= (unseen_s > policy.leave_s) & ~in_view
-            doubtful |= table.position_sd(lost) > policy.coast_sd_m  # never where there is no place
-            lost = lost[doubtful]
+        dead, lost, doubtful = evidence.leaving(
+            record,
+            table.state,
+            table.cov,
+            now_ns,
+            policy.hold_s,
+            policy.hit_nats,
+            policy.coast_s,
+            policy.coast_sd_m,
+            policy.leave_s,
+        )
+        if len(doubtful):
+            lost = np.sort(np.concatenate([lost, doubtful[~self.site.watched(table.state[doubtful, :2])]]))
         for old in record[lost]:
             events.append(Event("lost", now_ns, int(old["global_id"]), camera=int(old["seen_camera"])))
         for entry in record["entry"][dead]:

@@ -121,13 +121,8 @@ class TrackTable:
 
     def places(self, lost: Records) -> tuple[F8, F8]:
         """Where people out of sight may be by now, as states (L, 4) and covariances (L, 4, 4)."""
-        state, cov = np.zeros((len(lost), 4)), np.zeros((len(lost), 4, 4))
-        state[:, :2] = lost["seen_xy"]
-        gap_s = np.maximum((self.now_ns - lost["seen_ns"]) * 1e-9, 0.0)
-        moved = np.where(np.hypot(*lost["whole_velocity"].T) < STILL_MPS, SWAY_M**2, self.motion.wandered_m2(gap_s))
-        cov[:, 0, 0] = cov[:, 1, 1] = np.square(lost["seen_sd"]) + moved
-        cov[:, 2, 2] = cov[:, 3, 3] = self.motion.speed_sd_mps**2
-        return state, cov
+        motion = self.motion
+        return fusion.places(lost, self.now_ns, STILL_MPS, SWAY_M, motion.speed_sd_mps, motion.keep_s)
 
     def _make_room(self) -> None:
         """One more row, zero; the tables are views of larger ones, so that most of the time nothing is copied."""

@@ -66,8 +66,8 @@ def match_tracklets(
     row = np.repeat(np.arange(rows, dtype=np.int32), np.diff(start))
     bonus, cosine = looks.compare(seen, row, record["entry"][column])
     bonus += stature.compare(seen, row, record, column)
-    own = np.flatnonzero(held[row] == column)
-    bonus[own] += policy.habit_nats * _lead(margin, seen.ground_cov, policy)[row[own]]
+    leads = policy.habit_nats, policy.habit_margin, policy.habit_sd_m
+    matching.trust(held, margin, seen.ground_cov, start, column, *leads, bonus)
     edge = np.empty(rows, np.int32)
     competition.compete(
         seen.camera,
@@ -96,10 +96,3 @@ def match_tracklets(
     alone = (held >= 0) & ~placed & (~visible | ~np.isfinite(table.state[held, 0]))
     result.track[alone] = held[alone]
     return result
-
-
-def _lead(margin: F8, ground_cov: F8, policy: Policy) -> F8:
-    """How much a tracklet's word counts (T,), from 0 to 1: where its own box leads and its foot point is unsure."""
-    sd = np.sqrt(ground_cov[:, 0] + ground_cov[:, 2])
-    ahead, unsure = margin / policy.habit_margin - 1.0, sd / policy.habit_sd_m - 1.0
-    return np.minimum(np.maximum(ahead, 0.0), 1.0) * np.minimum(np.maximum(unsure, 0.0), 1.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from spoton_edge._ext import evidence
+from spoton_edge._ext import twins as _ext
 from spoton_edge.global_track import TrackTable
 from spoton_edge.policy import Policy
 from spoton_edge.types import I4, I8, U8, Bool
@@ -30,7 +30,7 @@ class Twins:
     def watch(self, table: TrackTable, flags: U8, weight: float) -> I4:
         """Take in a step; the pairs of rows (n, 2) that are one person, each row once. flags (M, C) IN_VIEW, SHOWN."""
         policy = self._policy
-        self.pairs, one, near = evidence.compare_twins(
+        self.pairs, one, near = _ext.compare(
             table.record,
             table.state,
             table.cov,
@@ -57,12 +57,4 @@ class Twins:
 
     def shadows(self, table: TrackTable) -> Bool:
         """Which candidates (M,) may be the second sight of a person: near one, and never seen beside him."""
-        out = np.zeros(len(table), np.bool_)
-        doubtful = self.pairs[self.pairs["nats"] <= 0]
-        older, newer = table.rows_of(doubtful["older"]), table.rows_of(doubtful["newer"])
-        both = (older >= 0) & (newer >= 0)
-        older, newer = older[both], newer[both]
-        named = table.record["global_id"] >= 0
-        out[older[named[newer]]] = True
-        out[newer[named[older]]] = True
-        return out & ~named
+        return _ext.shadows(table.record, self.pairs)

@@ -48,6 +48,31 @@ def predict(state: F8, cov: F8, dt_s: float, speed_sd_mps: float, keep_s: float)
     return state, cov
 
 
+def whereabouts(
+    person: np.void, now_ns: int, still_mps: float, sway_m: float, speed_sd_mps: float, keep_s: float
+) -> tuple[F8, F8]:
+    """Filter of somebody out of sight: who walked has gone on in any direction, as people whose velocity is unknown."""
+    at = np.array([*person["seen_xy"], 0.0, 0.0])
+    cov, there = np.zeros((4, 4)), np.diag([0, 0, speed_sd_mps**2, speed_sd_mps**2])
+    gap_s = (now_ns - int(person["seen_ns"])) / 1e9
+    if np.linalg.norm(person["whole_velocity"]) < still_mps:
+        cov[:2, :2] = sway_m**2 * np.eye(2)
+    elif gap_s > 0:
+        cov[:2, :2] = predict(np.zeros(4), there, gap_s, speed_sd_mps, keep_s)[1][:2, :2]
+    cov[:2, :2] += float(person["seen_sd"]) ** 2 * np.eye(2)
+    cov[2:, 2:] = there[2:, 2:]
+    return at, cov
+
+
+def trusted(margin: float, r: F8, enough_margin: float, enough_sd_m: float) -> float:
+    """Share of a tracklet's word that counts: from half of a full lead on, and of a full doubt of the foot point."""
+    sd_m = np.sqrt(np.trace(as_matrix(r)))
+    return float(
+        np.interp(margin, [enough_margin, 2 * enough_margin], [0, 1])
+        * np.interp(sd_m, [enough_sd_m, 2 * enough_sd_m], [0, 1])
+    )
+
+
 def innovation(state: F8, cov: F8, xy: F8, r: F8, lag_s: float) -> tuple[F8, F8]:
     return xy - state[:2] + lag_s * state[2:], cov[:2, :2] + as_matrix(r)
 

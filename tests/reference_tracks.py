@@ -1,4 +1,4 @@
-"""Slow, obvious twins of `tracklets`, `evidence` and `roster`, person by person; the compiled ones must agree."""
+"""Slow, obvious twins of `tracklets`, `evidence`, `twins` and `roster`, person by person."""
 
 from __future__ import annotations
 
@@ -89,6 +89,49 @@ def weigh(
             gain -= numbers["miss_nats"] * bool(flags[j, c] & EXPECTED and not flags[j, c] & SHOWN)
         gain *= 1.0 if person["hits"] <= 1 else numbers["weight"]
         person["sureness"] = np.clip(person["sureness"] + gain, -numbers["most_nats"], numbers["most_nats"])
+
+
+def changes(
+    book: Table, record: Table, track: I4, held: I4, camera: I2, when: I8, track_id: I8, since_ns: int
+) -> list[list[int]]:
+    out = []
+    for t, (now, before) in enumerate(zip(track.tolist(), held.tolist(), strict=True)):
+        if now < 0 or now == before or record["global_id"][now] < 0:
+            continue
+        person, here = record[now], int(camera[t])
+        watched = any(e["uid"] == person["uid"] and e["camera"] == here and e["seen_ns"] > since_ns for e in book)
+        loser = int(record["global_id"][before]) if before >= 0 else -1
+        came = int(person["seen_camera"])
+        out.append([t, int(person["global_id"]), came, here, int(when[t]), int(track_id[t]), loser, int(watched)])
+    return out
+
+
+def leaving(
+    record: Table, state: F8, cov: F8, now_ns: int, hold_s: float, doubt_nats: float, coast_s: float, coast_sd_m: float,
+    leave_s: float,
+) -> list[list[int]]:  # fmt: skip
+    """Candidates, lost people, and people who are lost if out of view."""
+    out: list[list[int]] = [[], [], []]
+    for j, person in enumerate(record):
+        unseen_s, placed = (now_ns - int(person["seen_ns"])) / 1e9, np.isfinite(state[j]).all()
+        if person["global_id"] < 0:
+            if unseen_s > hold_s or person["sureness"] < -doubt_nats:
+                out[0].append(j)
+        elif unseen_s > 0:
+            unsure = placed and np.sqrt(np.trace(cov[j, :2, :2]) / 2) > coast_sd_m
+            if person["sureness"] < 0 or unseen_s > coast_s or unsure:
+                out[1].append(j)
+            elif placed and unseen_s > leave_s:
+                out[2].append(j)
+    return out
+
+
+def shadows(record: Table, pairs: dict[tuple[int, int], float]) -> list[bool]:
+    """Which candidates are near somebody with an id, and never were seen to be two."""
+    named = {int(person["uid"]): bool(person["global_id"] >= 0) for person in record}
+    doubtful = [pair for pair, nats in pairs.items() if nats <= 0]
+    beside = {one for one, other in doubtful if named.get(other)} | {b for a, b in doubtful if named.get(a)}
+    return [not named[int(person["uid"])] and int(person["uid"]) in beside for person in record]
 
 
 def compare_twins(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spoton_edge._ext import evidence, roster, tracklets
+from spoton_edge._ext import evidence, roster, tracklets, twins
 from spoton_edge.global_track import TRACK
 from spoton_edge.ground_plane import GroundPlane, Site
 from spoton_edge.stature import READINGS
@@ -108,15 +108,26 @@ def test_the_book_takes_tracklets_in_as_its_twin(seed: int, known: int, count: i
 
 
 @given(SEEDS, st.integers(0, 12), st.integers(0, 9))
-def test_a_camera_watches_whom_one_of_its_tracklets_showed_lately(seed: int, known: int, count: int) -> None:
+def test_who_shows_somebody_else_than_before_is_told_as_by_its_twin(seed: int, known: int, count: int) -> None:
     rng = np.random.default_rng(seed)
-    entry = book(rng, known, tracks := filled(rng, TRACK, 3))
-    uid, camera = rng.choice(tracks["uid"], count), rng.integers(0, CAMERAS, count).astype(np.int16)
-    want = [
-        any(e["uid"] == u and e["camera"] == c and e["seen_ns"] > 60 for e in entry)
-        for u, c in zip(uid, camera, strict=True)
-    ]
-    assert tracklets.watched(entry, uid, camera, 60).tolist() == want
+    record = people(rng, 4)["record"]
+    entry, s = book(rng, known, record), sights(rng, count, 4)
+    held = np.where(rng.random(count) < 0.5, s["track"], rng.integers(-1, 4, count)).astype(np.int32)
+    rest = (s["track"], held, s["camera"], s["when"], rng.integers(1, 99, count), 60)
+    assert tracklets.changes(entry, record, *rest).T.tolist() == twin.changes(entry, record, *rest)
+
+
+@given(SEEDS, st.integers(0, 9))
+def test_who_goes_is_told_as_by_its_twin(seed: int, tracks: int) -> None:
+    rng = np.random.default_rng(seed)
+    p = people(rng, tracks)
+    p["record"]["seen_ns"] = 10**9 * rng.choice([0.0, 0.1, 0.9, 5.0, 9.9, 10.0], tracks)
+    p["record"]["sureness"] = rng.normal(1, 2, tracks)
+    p["state"][rng.random(tracks) < 0.2] = np.nan
+    p["cov"][np.isnan(p["state"][:, 0])] = np.nan
+    numbers = (10**10, 1.0, 1.5, 3.0, 0.5, 0.2)
+    got = evidence.leaving(p["record"], p["state"], p["cov"], *numbers)
+    assert [rows.tolist() for rows in got] == twin.leaving(p["record"], p["state"], p["cov"], *numbers)
 
 
 @given(SEEDS, st.integers(0, 9), st.integers(0, 7))
@@ -162,11 +173,13 @@ def test_twins_are_told_as_their_twin_tells_them(seed: int, tracks: int) -> None
     }  # fmt: skip
     before = {(int(p["older"]), int(p["newer"])): float(p["nats"]) for p in pairs}
     want, want_one, want_near = twin.compare_twins(p["record"], p["state"], p["cov"], flags, before, numbers)
-    after, one, near = evidence.compare_twins(p["record"], p["state"], p["cov"], flags, pairs, *numbers.values())
+    after, one, near = twins.compare(p["record"], p["state"], p["cov"], flags, pairs, *numbers.values())
     assert list(zip(after["older"].tolist(), after["newer"].tolist(), strict=True)) == sorted(want)
     np.testing.assert_allclose(after["nats"], [want[pair] for pair in sorted(want)], atol=1e-12)
     assert [tuple(pair) for pair in one.tolist()] == want_one
     assert near.tolist() == want_near.tolist()
+    shadows = twins.shadows(p["record"], after)
+    assert shadows.tolist() == twin.shadows(p["record"], {pair: want[pair] for pair in sorted(want)})
 
 
 @given(SEEDS, st.integers(0, 9), st.integers(0, 7), st.integers(0, 4))

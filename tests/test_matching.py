@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from spoton_edge._ext import competition, fusion, matching, similarity
 from spoton_edge.assignment import assign
+from spoton_edge.global_track import TRACK
 from spoton_edge.types import F8
 from tests import reference_identity as twin
 
@@ -85,6 +86,34 @@ def test_the_gate_opens_the_pairs_its_twin_opens(seed: int, rows: int, count: in
     row = np.repeat(np.arange(rows), np.diff(start))
     want_d2 = [twin.distance2(state[j], cov[j], xy[i], r[i], lag_s[i]) for i, j in zip(row, column, strict=True)]
     np.testing.assert_allclose(d2, want_d2)
+
+
+@given(SEEDS, st.integers(0, 9), st.integers(1, 5))
+def test_a_tracklet_is_trusted_where_its_box_leads_and_the_floor_is_unsure(seed: int, rows: int, count: int) -> None:
+    rng = np.random.default_rng(seed)
+    held, margin = rng.integers(-1, count, rows).astype(np.int32), rng.uniform(0, 1, rows)
+    r = rng.uniform(0, 1, (rows, 3))
+    open_ = rng.random((rows, count)) < 0.7
+    start = np.concatenate([[0], np.cumsum(open_.sum(axis=1))]).astype(np.int32)
+    row, column = (at.astype(np.int32) for at in np.nonzero(open_))
+    bonus = np.ones(len(row))
+    matching.trust(held, margin, r, start, column, 4.6, 0.4, 0.35, bonus)
+    counts = [twin.trusted(margin[i], r[i], 0.4, 0.35) for i in range(rows)]
+    want = [4.6 * counts[i] if held[i] == j else 0.0 for i, j in zip(row, column, strict=True)]
+    np.testing.assert_allclose(bonus - 1, want, atol=1e-12)
+
+
+@given(SEEDS, st.integers(0, 5))
+def test_where_the_lost_may_be_is_told_as_by_the_twin(seed: int, count: int) -> None:
+    rng = np.random.default_rng(seed)
+    lost = np.zeros(count, TRACK)
+    lost["seen_ns"], lost["whole_velocity"] = 10**9 * rng.uniform(0, 6, count), rng.uniform(-0.4, 0.4, (count, 2))
+    lost["seen_xy"], lost["seen_sd"] = rng.uniform(0, 9, (count, 2)), rng.uniform(0.05, 0.5, count)
+    state, cov = fusion.places(lost, 5 * 10**9, 0.3, 0.3, 1.1, 1.7)
+    for k, person in enumerate(lost):
+        want, want_cov = twin.whereabouts(person, 5 * 10**9, 0.3, 0.3, 1.1, 1.7)
+        np.testing.assert_allclose(state[k], want)
+        np.testing.assert_allclose(cov[k], want_cov, rtol=1e-2, atol=1e-4)
 
 
 @given(SEEDS, st.integers(1, 4), st.integers(1, 6), st.integers(0, 2), st.integers(0, 5))

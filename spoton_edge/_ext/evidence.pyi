@@ -2,7 +2,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from spoton_edge.types import F4, F8, I2, I4, I8, U8, Bool
+from spoton_edge.types import F4, F8, I2, I4, I8, U8
 
 def note(
     records: NDArray[Any],
@@ -32,18 +32,14 @@ def weigh(
     weight: float,
     most_nats: float,
 ) -> None: ...
-def compare_twins(
+def leaving(
     records: NDArray[Any],
     state: F8,
     cov: F8,
-    flags: U8,
-    pairs: NDArray[Any],
-    twin_m: float,
-    near_d2: float,
-    ripe_d2: float,
-    tell_apart_nats: float,
-    miss_nats: float,
-    weight: float,
-    one_nats: float,
-    most_nats: float,
-) -> tuple[NDArray[Any], I4, Bool]: ...
+    now_ns: int,
+    hold_s: float,
+    doubt_nats: float,
+    coast_s: float,
+    coast_sd_m: float,
+    leave_s: float,
+) -> tuple[I8, I8, I8]: ...

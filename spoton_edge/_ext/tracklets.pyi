@@ -2,7 +2,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from spoton_edge.types import F4, I2, I4, I8, Bool
+from spoton_edge.types import F4, I2, I4, I8
 
 def enter(
     before_entries: NDArray[Any],
@@ -18,5 +18,14 @@ def enter(
     row: I4,
 ) -> int: ...
 def holders(entries: NDArray[Any], records: NDArray[Any], at: I4) -> I4: ...
-def watched(entries: NDArray[Any], uid: I8, camera: I2, since_ns: int) -> Bool: ...
+def changes(
+    entries: NDArray[Any],
+    records: NDArray[Any],
+    track: I4,
+    held: I4,
+    camera: I2,
+    captured_ns: I8,
+    track_id: I8,
+    since_ns: int,
+) -> I8: ...
 def layouts() -> dict[str, dict[str, int]]: ...

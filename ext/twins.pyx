@@ -1,0 +1,146 @@
+"""Tracks near one another, and what the cameras say of their being one person or two; see `spoton_edge/twins.py`.
+
+The twins of these functions are in `tests/reference_tracks.py`.
+"""
+
+import numpy as np
+
+from ground_kalman cimport GROUND_LANES, ground_feet, ground_pairs, ground_reach, ground_tracks
+from records cimport TrackRecord, TwinPair, row_of, uint8_t
+
+include "rows.pxi"
+
+# What a camera has to do with a track, flags (M, C) of `ground_plane`.
+cdef enum:
+    _IN_VIEW = 1
+    _SHOWN = 4
+
+
+def compare(
+    records,
+    const double[:, ::1] state not None,
+    const double[:, :, ::1] cov not None,
+    const uint8_t[:, ::1] flags not None,
+    pairs,
+    double twin_m,
+    double near_d2,
+    double ripe_d2,
+    double tell_apart_nats,
+    double miss_nats,
+    double weight,
+    double one_nats,
+    double most_nats,
+):
+    """What the cameras say of tracks near one another (squared distance at most `near_d2`): above 0 nats two, below one.
+
+    pairs   of earlier steps, ascending; those of tracks that are gone are forgotten
+    flags   (M, C) IN_VIEW, SHOWN
+    Returns the pairs as they are now, the rows (n, 2) of those that are one person (each row once), and who has another
+    near him (M,).
+    """
+    cdef Rows table = Rows(records, sizeof(TrackRecord))
+    cdef const TrackRecord *record = <const TrackRecord *>table.at
+    cdef Rows old = Rows(pairs, sizeof(TwinPair)), new
+    cdef const TwinPair *before = <const TwinPair *>old.at
+    cdef TwinPair *after
+    cdef Py_ssize_t tracks = table.count, cameras = flags.shape[1], i, j, c, k = 0, count = 0, ones = 0
+    cdef int edges, e
+    cdef long together, alone
+    cdef double change, nats
+    cdef int one_seen, other_seen
+    cdef ground_feet feet
+    cdef ground_tracks people
+    cdef TwinPair pair
+    if state.shape[0] != tracks or cov.shape[0] != tracks or state.shape[1] != 4 or cov.shape[1] != 4 or cov.shape[2] != 4:
+        raise ValueError("state must be (M, 4) and cov (M, 4, 4)")
+    if flags.shape[0] != tracks:
+        raise ValueError("flags must be (M, C)")
+    if tracks > 32767:
+        raise ValueError(f"{tracks} tracks are too many pairs")
+    near_ = np.zeros(tracks, np.uint8)
+    if tracks == 0:
+        return pairs[:0], np.zeros((0, 2), np.int32), near_.view(np.bool_)
+    cdef uint8_t[::1] near = near_
+    cdef uint8_t[::1] spent = np.zeros(tracks, np.uint8)
+    cdef double[:, ::1] foot = np.zeros((tracks, 6))  # xy, r and lag, one after the other
+    cdef double *xy = &foot[0, 0]
+    cdef double *r = xy + 2 * tracks
+    cdef int[::1] start = np.empty(tracks + 1, np.int32)
+    cdef int[::1] column = np.empty(tracks * tracks, np.int32)
+    cdef double[::1] d2 = np.empty(tracks * tracks)
+    cdef char[::1] scratch = np.empty(tracks * sizeof(ground_reach), np.int8)
+    cdef double[::1] lanes = np.empty(GROUND_LANES * tracks)
+    feet.rows, feet.xy, feet.r, feet.lag_s = <int>tracks, xy, r, r + 3 * tracks
+    people.rows, people.state, people.cov = <int>tracks, &state[0, 0], &cov[0, 0, 0]
+    with nogil:
+        for i in range(tracks):
+            xy[2 * i] = state[i, 0]
+            xy[2 * i + 1] = state[i, 1]
+            r[3 * i] = cov[i, 0, 0] + twin_m * twin_m
+            r[3 * i + 1] = cov[i, 0, 1]
+            r[3 * i + 2] = cov[i, 1, 1] + twin_m * twin_m
+        edges = ground_pairs(
+            &feet, &people, near_d2, <ground_reach *>&scratch[0], &lanes[0], &start[0], &column[0], &d2[0]
+        )
+    after_ = np.empty(old.count + edges, pairs.dtype)
+    one_ = np.empty((edges, 2), np.int32)
+    new = Rows(after_, sizeof(TwinPair), True)
+    after = <TwinPair *>new.at
+    cdef int[:, ::1] one = one_
+    with nogil:
+        for i in range(tracks + 1):
+            for e in range(start[i] if i < tracks else edges, start[i + 1] if i < tracks else edges + 1):
+                # Earlier pairs that come before this one; at the end all that are left.
+                while k < old.count and (
+                    i == tracks
+                    or before[k].older < record[i].uid
+                    or (before[k].older == record[i].uid and column[e] > i and before[k].newer < record[column[e]].uid)
+                ):
+                    if row_of(record, tracks, before[k].older) >= 0 and row_of(record, tracks, before[k].newer) >= 0:
+                        after[count] = before[k]
+                        count += 1
+                    k += 1
+                if i == tracks or column[e] <= i:
+                    continue
+                j = column[e]
+                near[i] = near[j] = True
+                together = alone = 0
+                one_seen = other_seen = 0
+                for c in range(cameras):
+                    one_seen |= flags[i, c] & _SHOWN
+                    other_seen |= flags[j, c] & _SHOWN
+                    if flags[i, c] & flags[j, c] & _SHOWN:
+                        together += 1
+                    elif (flags[i, c] | flags[j, c]) & _SHOWN and flags[i, c] & flags[j, c] & _IN_VIEW:
+                        alone += 1
+                change = tell_apart_nats * together - min(miss_nats * alone, 1.0)
+                nats = 0.0
+                if k < old.count and before[k].older == record[i].uid and before[k].newer == record[j].uid:
+                    nats = before[k].nats
+                    k += 1
+                pair.older, pair.newer = record[i].uid, record[j].uid
+                pair.nats = min(max(nats + weight * change, -one_nats), most_nats)
+                after[count] = pair
+                count += 1
+                if one_seen and other_seen and d2[e] < ripe_d2 and pair.nats <= -one_nats and not spent[i] and not spent[j]:
+                    one[ones, 0], one[ones, 1] = <int>i, <int>j
+                    ones += 1
+                    spent[i] = spent[j] = True
+    return after_[:count], one_[:ones], near_.view(np.bool_)
+
+
+def shadows(records, pairs):
+    """Which candidates (M,) may be the second sight of a person: of a pair with one that nothing says are two."""
+    cdef Rows table = Rows(records, sizeof(TrackRecord)), met = Rows(pairs, sizeof(TwinPair))
+    cdef const TrackRecord *record = <const TrackRecord *>table.at
+    cdef const TwinPair *pair = <const TwinPair *>met.at
+    cdef Py_ssize_t p, i, j
+    out_ = np.zeros(table.count, np.bool_)
+    cdef uint8_t[::1] out = out_.view(np.uint8)
+    with nogil:
+        for p in range(met.count):
+            if pair[p].nats <= 0:
+                i, j = row_of(record, table.count, pair[p].older), row_of(record, table.count, pair[p].newer)
+                if i >= 0 and j >= 0 and (record[i].global_id < 0) != (record[j].global_id < 0):
+                    out[i if record[i].global_id < 0 else j] = True
+    return out_

@@ -1,0 +1,22 @@
+from typing import Any
+
+from numpy.typing import NDArray
+
+from spoton_edge.types import F8, I4, U8, Bool
+
+def compare(
+    records: NDArray[Any],
+    state: F8,
+    cov: F8,
+    flags: U8,
+    pairs: NDArray[Any],
+    twin_m: float,
+    near_d2: float,
+    ripe_d2: float,
+    tell_apart_nats: float,
+    miss_nats: float,
+    weight: float,
+    one_nats: float,
+    most_nats: float,
+) -> tuple[NDArray[Any], I4, Bool]: ...
+def shadows(records: NDArray[Any], pairs: NDArray[Any]) -> Bool: ...

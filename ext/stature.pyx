@@ -3,7 +3,7 @@
 The twins are in `tests/reference_stature.py`.
 """
 
-from libc.math cimport M_PI, exp, fmax, fmin, isfinite, log, sqrt
+from libc.math cimport M_PI, NAN, exp, fmax, fmin, isfinite, log, sqrt
 
 import numpy as np
 
@@ -221,27 +221,30 @@ def exchanged(learned, records, pairs, double enough, double against, double lea
     cdef const TrackRecord *one
     cdef const TrackRecord *other
     cdef Py_ssize_t p, i, j, count = 0
-    cdef double own, odds
+    cdef double odds
+    cdef bint known
     row_, odds_ = np.empty((met.count, 2), np.int32), np.empty(met.count)
     cdef int[:, ::1] row = row_
     cdef double[::1] found = odds_
-    if -2 * log(of.odd[0]) - against < least - 1e-9:
+    cdef double most = -log(of.odd[0])  # that can speak against a reading
+    if 2 * most - against < least - 1e-9:
         return row_[:0], odds_[:0]  # while odd readings are thought that common, nothing is sure enough
+    cdef double[::1] strange = np.empty(table.count)  # how ill each is what he is himself; NaN: not to be told
     with nogil:
+        for i in range(table.count):
+            one = &record[i]
+            known = one.global_id >= 0 and fmin(one.late_n, one.tall_n) >= enough
+            strange[i] = -late(of, one, one) if known else NAN
         for p in range(met.count):
+            # What fits would not do, whatever the other is like: most pairs end here.
             i = row_of(record, table.count, pair[p].older)
-            if i < 0 or record[i].global_id < 0 or fmin(record[i].late_n, record[i].tall_n) < enough:
+            if i < 0 or not strange[i] + most - against >= least - 1e-9:
                 continue
             j = row_of(record, table.count, pair[p].newer)
-            if j < 0 or record[j].global_id < 0:
+            if j < 0 or not strange[i] + strange[j] - against >= least - 1e-9:
                 continue
             one, other = &record[i], &record[j]
-            if fmin(other.late_n, other.tall_n) < enough:
-                continue
-            own = late(of, one, one) + late(of, other, other)
-            if -own - against < least - 1e-9:  # readings that fit exactly would not do
-                continue
-            odds = late(of, one, other) + late(of, other, one) - own - against
+            odds = late(of, one, other) + late(of, other, one) + strange[i] + strange[j] - against
             if odds >= least:
                 row[count, 0], row[count, 1], found[count] = <int>i, <int>j, odds
                 count += 1

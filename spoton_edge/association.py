@@ -16,7 +16,7 @@ from spoton_edge._ext import evidence, matching
 from spoton_edge._ext import tracklets as tracklets_
 from spoton_edge.crop_schedule import CropSchedule
 from spoton_edge.gallery import Appearance
-from spoton_edge.global_track import Motion, Records, TrackTable
+from spoton_edge.global_track import Motion, Records, TrackTable, joined
 from spoton_edge.ground_plane import GroundPlane, Site
 from spoton_edge.handoff import Handoff, Link
 from spoton_edge.life import LifeBook, reasoned
@@ -190,7 +190,7 @@ class Associator:
 
     def _told(self) -> Records:
         """The lost who are still told of."""
-        return self._lost[self._tracks.now_ns - self._lost["seen_ns"] <= self._lost_ns]
+        return self._lost.compress(self._tracks.now_ns - self._lost["seen_ns"] <= self._lost_ns)
 
     def _fuse(self, seen: Tracklets, track: I4) -> None:
         """Feed matched foot points to their tracks; a view that disagrees beyond reason is taken off its track."""
@@ -342,7 +342,7 @@ class Associator:
         if not len(ready):
             return
         unseen = np.flatnonzero((record["global_id"] >= 0) & (record["seen_ns"] < table.now_ns))
-        options = np.concatenate([self._lost, record[unseen]])
+        options = joined(self._lost, record.take(unseen))
         found = np.zeros(len(options), np.bool_)
         verdicts = judge(ready, options, table, self.handoff, self._looks, self._stature, self.policy)
         for row, verdict in zip(ready.tolist(), verdicts, strict=True):
@@ -356,7 +356,7 @@ class Associator:
         for row in unseen[found[len(self._lost) :]]:
             self._book.rename(int(record["uid"][row]), -1)
             table.drop(int(row))
-        self._lost = self._lost[~found[: len(self._lost)]]
+        self._lost = self._lost.compress(~found[: len(self._lost)])
         table.sweep()
 
     def _take_up(self, ready: I4, resumption: Resumption, events: list[Event]) -> I4:
@@ -418,12 +418,12 @@ class Associator:
         )
         if len(doubtful):
             lost = np.sort(np.concatenate([lost, doubtful[~self.site.watched(table.state[doubtful, :2])]]))
-        for old in record[lost]:
+        for old in record.take(lost):
             events.append(Event("lost", now_ns, int(old["global_id"]), camera=int(old["seen_camera"])))
         for entry in record["entry"][dead]:
             self._looks.release(int(entry))
         if len(lost):
-            self._lost = np.concatenate([self._lost, record[lost]])
+            self._lost = joined(self._lost, record.take(lost))
         for row in (*dead.tolist(), *lost.tolist()):
             table.drop(row)
         table.sweep()
@@ -438,11 +438,11 @@ class Associator:
         over = len(self._lost) - int(gone.sum()) - self._max_people
         if over > 0:
             gone[np.argsort(np.where(gone, np.iinfo(np.int64).max, seen_ns), kind="stable")[:over]] = True
-        for old in self._lost[gone]:
+        for old in self._lost.compress(gone):
             events.append(Event("ended", now_ns, int(old["global_id"]), camera=int(old["seen_camera"])))
             self._looks.release(int(old["entry"]))
             self._life.end(int(old["global_id"]))
-        self._lost = self._lost[~gone]
+        self._lost = self._lost.compress(~gone)
 
 
 def _in_order(tracklets: Tracklets) -> Tracklets:

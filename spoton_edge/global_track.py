@@ -45,6 +45,8 @@ TRACK = np.dtype(  # as in ext/records.pxd
     align=True,
 )
 Records = NDArray[np.void]
+_WHOLE = np.dtype((np.void, TRACK.itemsize))  # rows as so many bytes: else NumPy copies them field by field
+SPARE = 16  # rows for tracks that begin, before tables have to grow
 STILL_MPS, SWAY_M = 0.3, 0.3  # slower than this somebody stands; how far people move who stay in a place
 
 
@@ -63,6 +65,11 @@ class Motion:
         """Variance an axis (n,) of where somebody has walked to, unseen for so long."""
         keep = self.keep_s
         return 2 * self.speed_sd_mps**2 * keep * (gap_s - keep * (1 - np.exp(-gap_s / keep)))
+
+
+def joined(one: Records, other: Records) -> Records:
+    """The rows of both."""
+    return np.concatenate([one.view(_WHOLE), other.view(_WHOLE)]).view(TRACK)
 
 
 class TrackTable:
@@ -128,13 +135,18 @@ class TrackTable:
         """One more row, zero; the tables are views of larger ones, so that most of the time nothing is copied."""
         rows = len(self) + 1
         if rows > len(self._room[0]):
-            room = 16 + rows + rows // 2
-            fresh = np.zeros(room, TRACK), np.zeros((room, 4)), np.zeros((room, 4, 4))
-            for new, old in zip(fresh, (self.record, self.state, self.cov), strict=True):
-                new[: rows - 1] = old
-            self._room = fresh
+            self._move(self.record, self.state, self.cov)
         record, state, cov = self._room
         self.record, self.state, self.cov = record[:rows], state[:rows], cov[:rows]
+
+    def _move(self, record: Records, state: F8, cov: F8) -> None:
+        """Go on with these rows, in tables with room for more."""
+        rows = len(record)
+        room = SPARE + rows + rows // 2
+        self._room = np.zeros(room, TRACK), np.zeros((room, 4)), np.zeros((room, 4, 4))
+        self.record, self.state, self.cov = self._room[0][:rows], self._room[1][:rows], self._room[2][:rows]
+        self.record.view(_WHOLE)[:] = record.view(_WHOLE)
+        self.state[:], self.cov[:] = state, cov
 
     def drop(self, row: int) -> None:
         """Mark a row to go at the next `sweep`; until then all rows keep their places."""
@@ -148,9 +160,7 @@ class TrackTable:
         stay[self._going] = False
         self._going.clear()
         rows = np.flatnonzero(stay)
-        self.record = self.record.take(rows)
-        self.state, self.cov = self.state.take(rows, axis=0), self.cov.take(rows, axis=0)
-        self._room = self.record, self.state, self.cov
+        self._move(self.record.take(rows), self.state.take(rows, axis=0), self.cov.take(rows, axis=0))
 
     def position_sd(self, rows: NDArray[np.integer]) -> F8:
         """Of `rows` (n,), m; NaN where a track cannot be placed."""

@@ -14,6 +14,9 @@ Grounds = tuple[float, float, float]  # distance in m, cosine, margin in nats; N
 _Decision = tuple[int, int, Reason | Grounds, str, int]
 
 
+_UNKNOWN: Grounds = nan, nan, nan
+
+
 class LifeBook:
     """The last decisions about each id; bounded by the people remembered."""
 
@@ -29,7 +32,7 @@ class LifeBook:
 
     def lose(self, global_id: int, captured_ns: int, camera: int, track_id: int, other: int) -> None:
         """A tracklet was the person's, and turned out to be somebody else's."""
-        self._write(global_id, (captured_ns, camera, Reason("overlap"), f" to {other}", track_id))
+        self._write(global_id, (captured_ns, camera, _UNKNOWN, f" to {other}", track_id))
 
     def end(self, global_id: int) -> None:
         self._lives.pop(global_id, None)

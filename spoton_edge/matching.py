@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from spoton_edge._ext import competition, matching
-from spoton_edge.global_track import Records, TrackTable
+from spoton_edge.global_track import Records, TrackTable, joined
 from spoton_edge.looks import Looks
 from spoton_edge.policy import Policy
 from spoton_edge.stature import Stature
@@ -55,7 +55,7 @@ def match_tracklets(
     standing = (record["global_id"] >= 0).astype(np.uint8)
     if len(lost):
         their_state, their_cov = table.places(lost)
-        record = np.concatenate([record, lost])
+        record = joined(record, lost)
         state, cov = np.concatenate([state, their_state]), np.concatenate([cov, their_cov])
         standing = np.concatenate([standing, np.full(len(lost), LOST, np.uint8)])
     visible = seen.state == TrackState.VISIBLE

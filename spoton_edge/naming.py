@@ -35,7 +35,7 @@ def judge(
     ready: I4, options: Records, table: TrackTable, handoff: Handoff, looks: Looks, stature: Stature, policy: Policy
 ) -> list[Verdict]:
     """A verdict for each of the candidates' rows (N,), against people out of sight (L,)."""
-    record = table.record[ready]
+    record = table.record.take(ready)
     lost = Sight(
         options["seen_camera"], options["seen_foot"], options["seen_ns"], options["seen_xy"], options["seen_sd"]
     )

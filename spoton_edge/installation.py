@@ -19,9 +19,12 @@ from spoton_edge.errors import StateError, UsageError
 
 USER = "spoton-edge"
 UNITS = ("spoton-edge.service", "spoton-edge@.service")
+SITE_UNITS = tuple(f"spoton-edge-{name}.service" for name in ("nats-hub", "nats-leaf", "site", "uplink"))
 PACKAGED = "usr/lib/systemd/system/spoton-edge.service"
-PROGRAM = "/usr/bin/spoton-edge"  # in the units as they are shipped
+PROGRAM, NATS_SERVER = "/usr/bin/spoton-edge", "/usr/bin/nats-server"  # in the units as they are shipped
 CONFIG, CACHE, STATE, RUN = "etc/spoton-edge", "var/cache/spoton-edge", "var/lib/spoton-edge", "run/spoton-edge"
+# The servers' streams; of a user that exists only while they run, systemd keeps them below `private`.
+STREAMS = ("var/lib/private/spoton-edge-nats", "var/lib/spoton-edge-nats")
 HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108  what the unit's sandbox hides
 Log = Callable[[str], None]
 
@@ -49,9 +52,12 @@ class Target:
             self.root / "etc/sysusers.d/spoton-edge.conf": (shipped / "sysusers.conf").read_text(encoding="utf-8"),
             self.root / "etc/tmpfiles.d/spoton-edge.conf": (shipped / "tmpfiles.conf").read_text(encoding="utf-8"),
         }
-        for unit in UNITS:
-            text = (shipped / unit).read_text(encoding="utf-8")
-            written[self.root / "etc/systemd/system" / unit] = text.replace(f"={PROGRAM} ", f"={self.program} ")
+        nats_server = self.program.with_name("nats-server")
+        for unit in (*UNITS, *(f"site/{name}" for name in SITE_UNITS)):
+            text = (shipped / unit).read_text(encoding="utf-8").replace(f"={PROGRAM} ", f"={self.program} ")
+            if nats_server.exists():
+                text = text.replace(f"={NATS_SERVER} ", f"={nats_server} ")
+            written[self.root / "etc/systemd/system" / Path(unit).name] = text
         return written
 
 
@@ -93,7 +99,7 @@ def install(target: Target, log: Log) -> None:
         _call("systemd-sysusers", "/etc/sysusers.d/spoton-edge.conf")
         _call("systemd-tmpfiles", "--create", "/etc/tmpfiles.d/spoton-edge.conf")
         _call("systemctl", "daemon-reload")
-        _call("systemctl", "try-restart", "spoton-edge.service", "spoton-edge@*.service")
+        _call("systemctl", "try-restart", "spoton-edge.service", "spoton-edge@*.service", *SITE_UNITS)
     log(NEXT.format(site=site, program=target.program))
 
 
@@ -109,16 +115,18 @@ def uninstall(target: Target, log: Log, *, purge: bool) -> None:
     installed = [path for path in target.files if path.exists()]
     if not installed and not purge:
         raise UsageError("nothing is installed here; remove what it left behind with --purge")
-    if here and any(path.suffix == ".service" for path in installed):
-        _call("systemctl", "disable", "--quiet", *UNITS)
-        _call("systemctl", "stop", "spoton-edge.service", "spoton-edge@*.service")
+    if here and (units := [path.name for path in installed if path.suffix == ".service"]):
+        _call("systemctl", "disable", "--quiet", *units)
+        _call("systemctl", "stop", "spoton-edge@*.service", *(unit for unit in units if "@" not in unit))
     try:
         for path in installed:
             path.unlink()
             log(f"removed {path}")
         if purge:
-            for folder in (target.root / name for name in (CONFIG, CACHE, STATE, RUN)):
-                if folder.exists():
+            for folder in (target.root / name for name in (CONFIG, CACHE, STATE, RUN, *STREAMS)):
+                if folder.is_symlink():
+                    folder.unlink()
+                elif folder.exists():
                     shutil.rmtree(folder)
                     log(f"removed {folder}")
             for folder in (target.root / "etc/systemd/system").glob("spoton-edge*.service.d"):

@@ -31,7 +31,7 @@ def image(tmp_path: Path) -> Target:
     return Target(PROGRAM, tmp_path)
 
 
-@pytest.mark.parametrize("unit", installation.UNITS)
+@pytest.mark.parametrize("unit", [*installation.UNITS, *(f"site/{name}" for name in installation.SITE_UNITS)])
 def test_the_sandbox_leaves_little_exposed(unit: str) -> None:
     result = analyze("security", "--offline=yes", "--no-pager", f"--threshold={MOST_EXPOSED}", SYSTEMD / unit)
     assert result.returncode == 0, result.stdout + result.stderr
@@ -39,8 +39,10 @@ def test_the_sandbox_leaves_little_exposed(unit: str) -> None:
 
 def test_systemd_finds_nothing_wrong_with_the_units(image: Target) -> None:
     install(image, print)
-    for unit in installation.UNITS:
-        result = analyze("verify", "--recursive-errors=yes", "--man=no", image.root / "etc/systemd/system" / unit)
+    for unit in (*installation.UNITS, *installation.SITE_UNITS):
+        path = image.root / "etc/systemd/system" / unit
+        path.write_text(path.read_text().replace(f"={installation.NATS_SERVER} ", f"={PROGRAM} "))
+        result = analyze("verify", "--recursive-errors=yes", "--man=no", path)
         assert result.returncode == 0, result.stderr
         assert not result.stderr
 
@@ -54,9 +56,10 @@ def test_the_template_differs_from_the_unit_by_its_site_only() -> None:
     ]
 
 
-def test_every_relaxation_of_the_sandbox_has_its_reason_beside_it() -> None:
-    lines = (SYSTEMD / "spoton-edge.service").read_text().splitlines()
-    relaxed = ("DeviceAllow=", "DevicePolicy=", "ProcSubset=", "RestrictAddressFamilies=", "SystemCallFilter=~")
+@pytest.mark.parametrize("unit", ["spoton-edge.service", *(f"site/{name}" for name in installation.SITE_UNITS)])
+def test_every_relaxation_of_the_sandbox_has_its_reason_beside_it(unit: str) -> None:
+    lines = (SYSTEMD / unit).read_text().splitlines()
+    relaxed = ("DeviceAllow=", "DevicePolicy=", "ProcSubset=all", "RestrictAddressFamilies=", "SystemCallFilter=~")
     for before, line in itertools.pairwise(lines):
         if line.startswith(relaxed):
             assert before.startswith("#"), line
@@ -78,6 +81,19 @@ def test_an_installation_starts_the_program_it_was_made_by(image: Target) -> Non
     assert f"ExecReload={PROGRAM} reload" in unit
     assert (image.root / "etc/sysusers.d/spoton-edge.conf").exists()
     assert (image.root / "etc/tmpfiles.d/spoton-edge.conf").exists()
+
+
+def test_an_installation_starts_the_nats_server_that_lies_beside_the_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(installation, "HIDDEN", ())
+    program = tmp_path / "bin" / "spoton-edge"
+    program.parent.mkdir()
+    image = Target(program, tmp_path / "image")
+    units = [image.root / "etc/systemd/system" / f"spoton-edge-nats-{kind}.service" for kind in ("hub", "leaf")]
+    assert all(f"ExecStart={installation.NATS_SERVER} " in image.files[unit] for unit in units)
+    program.with_name("nats-server").touch()
+    assert all(f"ExecStart={program.parent}/nats-server --config " in image.files[unit] for unit in units)
 
 
 def test_an_installation_says_what_to_do_next(image: Target) -> None:

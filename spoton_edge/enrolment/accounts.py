@@ -54,7 +54,7 @@ server_name: "hub-{number}"
 listen: "{_host(servers.listen)}:{servers.client_port}"
 max_payload: {MAX_PAYLOAD}
 tls {{cert_file: "hub.pem", key_file: "hub.key"}}
-jetstream {{domain: {HUB_DOMAIN}, store_dir: "{servers.store}/hub"}}
+jetstream {{domain: {HUB_DOMAIN}, store_dir: "{servers.store}/hub", max_memory_store: 1GB}}
 leafnodes {{
   listen: "{_host(servers.listen)}:{servers.leaf_port}"
   no_advertise: true
@@ -76,7 +76,7 @@ def leaf_config(servers: Servers, box: str, public: str, seed: str) -> str:
 server_name: "{box}"
 listen: "127.0.0.1:{servers.local_port}"
 max_payload: {MAX_PAYLOAD}
-jetstream {{domain: "{box}", store_dir: "{servers.store}/leaf"}}
+jetstream {{domain: "{box}", store_dir: "{servers.store}/leaf", max_memory_store: 256MB}}
 leafnodes {{
   reconnect: 1s
   remotes: [{{urls: [{urls}], account: {account}, nkey: "{seed}", tls {{ca_file: "ca.pem"}}}}]

@@ -11,7 +11,7 @@ import yaml
 from spoton_edge import models
 from spoton_edge.client import Message, Tracks
 from spoton_edge.errors import SpotOnError
-from tests.pets import Estimate
+from tests.pets import BLIND, ROWS, Estimate
 
 ROOT = Path(__file__).parents[1]
 DETECTOR = "yolox_nano_dyn_bhw.onnx"
@@ -49,6 +49,32 @@ def write_site(folder: Path, clip: Path, detector: str, /, **changes: dict[str, 
     path = folder / "site.yaml"
     path.write_text(yaml.safe_dump(site))
     return path
+
+
+def write_blind_site(folder: Path, clip: Path, detector: str, /, **changes: dict[str, object]) -> Path:
+    """The same with a stretch between the two cameras that nobody sees, and a link over it each way."""
+    path = write_site(folder, clip, detector, **{"detector": {"input": [352, ROWS]}, **changes})
+    site = yaml.safe_load(path.read_text())
+    for camera, (low, high), sides, other in zip(site["cameras"], BLIND.values(), ("right", "left"), "EW", strict=True):
+        homography = np.array(camera["ground"]["homography"])
+        shift = np.array([[1, 0, low - camera["crop"][0]], [0, 1, 0], [0, 0, 1.0]])
+        camera["crop"] = [low, 0, high, ROWS]
+        camera["ground"] = {"homography": (homography @ shift).tolist(), "image_size": [high - low, ROWS]}
+        here, there = _half(sides, high - low), _half({"left": "right", "right": "left"}[sides], _width(other))
+        camera["handoff"] = [{"zone": here, "to": other, "enter": there, "travel_s": [0.2, 20]}]
+    path.write_text(yaml.safe_dump(site))
+    return path
+
+
+def _width(camera: str) -> int:
+    low, high = BLIND[camera]
+    return high - low
+
+
+def _half(side: str, width: int) -> list[list[int]]:
+    """The left or the right half of a picture."""
+    low, high = (0, width // 2) if side == "left" else (width // 2, width)
+    return [[low, 0], [high, 0], [high, ROWS], [low, ROWS]]
 
 
 def estimate(messages: list[Message]) -> Estimate:

@@ -13,6 +13,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 CROPS = {"W": (0, 448), "E": (320, 768)}  # columns of the full picture
+BLIND = {"W": (0, 336), "E": (448, 768)}  # the same with a stretch between them that nobody sees
 ROWS = 576
 FRAMES = 795
 
@@ -31,19 +32,22 @@ class Handoff:
 class Truth:
     """Who is in which camera in which frame: foot in the crop and at least 80 % of the box."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, crops: dict[str, tuple[int, int]] = CROPS, inside: float = 0.8) -> None:
+        """inside: how much of a box must be in a crop; half, and every passage ends in both of the blind ones too."""
         rows = np.loadtxt(data / "pets09_s2l1_view1" / "gt" / "gt.txt", delimiter=",")
+        self.crops = crops
         self.boxes: dict[tuple[int, str], dict[int, np.ndarray]] = {}
+        self.full = {(int(row[0]), int(row[1])): row[2:6] for row in rows}  # left, top, width, height, from 1
         self.ground = {(int(row[0]), int(row[1])): row[7:9] for row in rows}
-        for frame, person, left, top, width, height in rows[:, :6]:
-            for camera, (low, high) in CROPS.items():
+        for (frame, person), (left, top, width, height) in self.full.items():
+            for camera, (low, high) in crops.items():
                 x1, x2 = left - low, left - low + width
                 foot, bottom = (x1 + x2) / 2, top + height
-                inside = max(0.0, min(x2, high - low) - max(x1, 0.0)) * max(0.0, min(bottom, ROWS) - max(top, 0.0))
-                if 0 <= foot < high - low and 0 <= bottom < ROWS and inside >= 0.8 * width * height:
-                    # Ground truth counts pixels from 1.
-                    box = np.array([x1, top, x2, bottom]) - 1
-                    self.boxes.setdefault((int(frame), camera), {})[int(person)] = box
+                within = max(0.0, min(x2, high - low) - max(x1, 0.0)) * max(0.0, min(bottom, ROWS) - max(top, 0.0))
+                if 0 <= foot < high - low and 0 <= bottom < ROWS and within >= inside * width * height:
+                    # Ground truth counts pixels from 1; a detector sees no more of a person than is in the picture.
+                    box = np.clip(np.array([x1, top, x2, bottom]) - 1, 0, [high - low, ROWS, high - low, ROWS])
+                    self.boxes.setdefault((frame, camera), {})[person] = box
 
     def handoffs(self) -> list[Handoff]:
         """Every passage from one camera alone to the other alone, by person and time."""
@@ -51,13 +55,22 @@ class Truth:
         for person in sorted({person for boxes in self.boxes.values() for person in boxes}):
             alone: tuple[int, str] | None = None
             for frame in range(1, FRAMES + 1):
-                seen = [camera for camera in CROPS if person in self.boxes.get((frame, camera), {})]
+                seen = [camera for camera in self.crops if person in self.boxes.get((frame, camera), {})]
                 if len(seen) != 1:
                     continue
                 if alone and alone[1] != seen[0]:
                     result.append(Handoff(person, alone[1], seen[0], alone[0], frame))
                 alone = (frame, seen[0])
         return result
+
+    def hidden(self, handoff: Handoff) -> int:
+        """Frames of a passage in which no column of the person is in any crop."""
+        spans = [
+            (left, left + width)
+            for frame in range(handoff.last_alone, handoff.next_alone + 1)
+            for left, _, width, _ in [self.full[frame, handoff.person]]
+        ]
+        return sum(all(end <= low or start >= high for low, high in self.crops.values()) for start, end in spans)
 
 
 class Estimate:
@@ -75,7 +88,7 @@ class Estimate:
             if not views:
                 continue
             persons = list(people)
-            overlap = _iou(np.array([people[p] for p in persons]), np.array([box for _, box in views]))
+            overlap = overlaps(np.array([people[p] for p in persons]), np.array([box for _, box in views]))
             for row, column in zip(*linear_sum_assignment(-overlap), strict=True):
                 if overlap[row, column] >= min_iou:
                     matched[frame, camera, persons[row]] = views[column][0]
@@ -143,7 +156,8 @@ def _nearest(
     return None
 
 
-def _iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """IoU of boxes (n, 4) with boxes (m, 4), (n, m)."""
     low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
     common = np.prod(np.clip(high - low, 0, None), axis=2)
     area_a, area_b = np.prod(a[:, 2:] - a[:, :2], axis=1), np.prod(b[:, 2:] - b[:, :2], axis=1)

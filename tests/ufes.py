@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import yaml
+from scipy.optimize import linear_sum_assignment
 
 from spoton_edge.calibration.agreement import rms
+from spoton_edge.cli import main
 from spoton_edge.ground_plane import GroundPlane
+from tests.pets import Estimate, overlaps
 
 RATE_HZ = 10.0
 NAMES = [f"cam{n}" for n in range(4)]
 HEIGHT = 728
+WALKERS, SEATED = (1, 2), 11
+REACH_M = 0.6  # a person is whom the program has nearest to the hand-read place, within so much
 
 
 def labelled(data: Path) -> list[tuple[int, str, int, np.ndarray]]:
@@ -62,3 +70,74 @@ def errors(
         views.setdefault((frame, person), []).append(error)
     fused = [np.mean(found, axis=0) for found in views.values() if len(found) > 1]
     return rms(np.array(single)), rms(np.array(fused))
+
+
+def write_site(data: Path, folder: Path, detector: str, /, **changes: dict[str, object]) -> Path:
+    """The laboratory's calibrations as they are delivered, on its videos and a model, published on ENDPOINT."""
+    path, videos = folder / "site.yaml", data / "ufes4cam" / "videos"
+    calibrations = str(data / "ufes4cam" / "config_camera_2021_USE")
+    if main(["calibrate", "import", calibrations, "--source", str(videos / "{name}.mp4"), "--out", str(path)]):
+        raise SystemExit("the calibrations cannot be imported")
+    site = yaml.safe_load(path.read_text())
+    site["detector"] = {"model": detector}
+    site["publish"] = {"bind": ["ENDPOINT"], "snapshot": "ENDPOINT-snapshot"}
+    site["runtime"] = {"control": f"ipc://{folder}/control"}
+    for section, values in changes.items():
+        site[section] = {**site.get(section, {}), **values}
+    path.write_text(yaml.safe_dump(site))
+    return path
+
+
+@dataclass(frozen=True)
+class Score:
+    """What the bench prints and the tests assert."""
+
+    ids: dict[int, Counter[int]]  # of each walker: in how many of the labelled frames which id was nearest to him
+    confused: int  # boxes of the seated person with an id that is also a walker's
+    placed: float  # share of the walkers' labelled frames with somebody in reach
+    median_m: float  # of those, how far off
+    people: int  # ids in all
+
+
+def score(data: Path, estimate: Estimate) -> Score:
+    """Of what the program said; frames are counted from 1 there, and from 0 in the labels."""
+    places = {(frame + 1, person): xy for (frame, person), xy in truth(data).items() if person in WALKERS}
+    ids: dict[int, Counter[int]] = {person: Counter() for person in WALKERS}
+    errors: list[float] = []
+    for frame in sorted({frame for frame, _ in places}):
+        here = [person for person in WALKERS if (frame, person) in places]
+        said = [identity for at, identity in estimate.ground if at == frame]
+        apart = np.array([[_apart(places[frame, p], estimate.ground[frame, i]) for i in said] for p in here])
+        for row, column in zip(*linear_sum_assignment(np.minimum(apart, 2 * REACH_M)), strict=True):
+            if apart[row, column] <= REACH_M:
+                ids[here[row]][said[column]] += 1
+                errors.append(float(apart[row, column]))
+    walkers = {identity for count in ids.values() for identity in count}
+    return Score(
+        ids=ids,
+        confused=sum(identity in walkers for identity in _seated(data, estimate)),
+        placed=len(errors) / len(places),
+        median_m=float(np.median(errors)) if errors else float("nan"),
+        people=len({identity for views in estimate.views.values() for identity, _ in views}),
+    )
+
+
+def _apart(one: np.ndarray, other: np.ndarray) -> float:
+    return float(np.linalg.norm(one - other))
+
+
+def _seated(data: Path, estimate: Estimate) -> list[int]:
+    """The ids of the boxes that fit the seated person better than anybody else who is labelled."""
+    with (data / "ufes4cam" / "gt" / "boxes.csv").open() as file:
+        rows = [(int(r["frame"]) + 1, f"cam{r['cam']}", int(r["id"]), r) for r in csv.DictReader(file)]
+    people: dict[tuple[int, str], list[tuple[int, list[float]]]] = {}
+    for frame, camera, person, row in rows:
+        box = [float(row[key]) for key in ("x1", "y1", "x2", "y2")]
+        people.setdefault((frame, camera), []).append((person, box))
+    found = []
+    for at, persons in people.items():
+        for identity, box in estimate.views.get(at, []):
+            fit = overlaps(np.array([b for _, b in persons]), box[None])[:, 0]
+            if fit.max() >= 0.5 and persons[int(fit.argmax())][0] == SEATED:
+                found.append(identity)
+    return found

@@ -26,7 +26,7 @@ def main() -> None:
     if detector is None or not (data / "ufes4cam").is_dir():
         sys.exit("needs ../shared/data/ufes4cam and a detector: spoton-edge models fetch yolox-nano")
     print(
-        f"{'input':>9} {'appearance':>12} {'ids of walkers':>15} {'placed':>7} {'off by cm':>10} {'confused':>9} {'ids':>4}"
+        f"{'input':>9} {'appearance':>12} {'ids of walkers':>15} {'placed':>7} {'off cm':>7} {'confused':>9} {'ids':>4}"
     )
     for size in INPUTS:
         for model in (*(str(SHARED / "models" / name) for name in REID), None):
@@ -39,7 +39,7 @@ def main() -> None:
             name = "histogram" if model is None else Path(model).name.split("_")[0][-12:]
             walkers = ", ".join(str(len(count)) for count in result.ids.values())
             print(
-                f"{size[0]:>5}x{size[1]} {name:>12} {walkers:>15} {result.placed:7.2f} {100 * result.median_m:10.1f} "
+                f"{size[0]:>5}x{size[1]} {name:>12} {walkers:>15} {result.placed:7.2f} {100 * result.median_m:7.1f} "
                 f"{result.confused:9} {result.people:4}",
                 flush=True,
             )

@@ -13,6 +13,7 @@ import threading
 from pathlib import Path
 
 from spoton_edge.errors import StateError
+from spoton_edge.ownership import give_to_owner
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +92,9 @@ class Ids:
 def _lock(path: Path) -> int:
     """Beside the file, which is replaced and cannot carry a lock itself."""
     try:
-        number = os.open(path.with_name(path.name + ".lock"), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        lock = path.with_name(path.name + ".lock")
+        number = os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        give_to_owner(lock)
     except OSError as error:
         raise _refusal(path, error) from None
     try:
@@ -121,10 +124,12 @@ def _read(path: Path) -> int:
 def _write(path: Path, next_id: int) -> None:
     """Replaces the file: whenever the power fails, either the old or the new one is there, whole."""
     fresh = path.with_name(path.name + ".new")
-    with fresh.open("w") as file:
+    number = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    with os.fdopen(number, "w") as file:
         json.dump({"next_id": next_id}, file)
         file.flush()
         os.fsync(file.fileno())
+    give_to_owner(fresh)
     fresh.rename(path)
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:

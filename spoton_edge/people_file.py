@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from spoton_edge.ownership import give_to_owner
 from spoton_edge.resumption import Known
 
 log = logging.getLogger(__name__)
@@ -94,9 +95,10 @@ class PeopleFile:
         newest = sorted(people, key=lambda known: -known.seen_ns)[:MOST_PEOPLE]
         rows = [{**asdict(known), "camera": cameras[known.camera] if known.camera >= 0 else None} for known in newest]
         fresh = self._path.with_name(self._path.name + ".new")
-        number = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        number = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with os.fdopen(number, "w") as file:
             json.dump({"version": VERSION, "boot": self._boot, "people": rows}, file)
+        give_to_owner(fresh)
         fresh.replace(self._path)
 
     def _parse(self, data: Any, cameras: Sequence[str]) -> list[Known]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from spoton_edge.errors import ModelError
 from spoton_edge.file_sources import GithubHosts, take
 from spoton_edge.manifests import LocalFile, Pinned
+from spoton_edge.ownership import give_to_owner
 from spoton_edge.transfers import Log, SourceUnavailable
 
 SCRATCH = ".partial-"
@@ -119,13 +120,6 @@ def move_in(arrival: Path, target: Path) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
-
-
-def give_to_owner(path: Path) -> None:
-    """What root makes in somebody's folder is that one's: the service renews what root's shell has prepared."""
-    if os.geteuid() == 0:
-        owner = path.parent.stat()
-        os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 @contextlib.contextmanager

@@ -52,6 +52,25 @@ def test_no_id_is_given_twice_however_often_it_is_killed(runs: list[int], block:
         assert given_ids == sorted(set(given_ids))
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can take another user's place")
+def test_after_a_run_in_root_s_shell_the_service_goes_on_counting(tmp_path: Path) -> None:
+    for folder in (tmp_path, *list(tmp_path.parents)[:2]):
+        folder.chmod(0o755)
+    folder, service = tmp_path / "state", 65534
+    folder.mkdir()
+    os.chown(folder, service, service)
+    by_root = Ids(folder / "ids.json")
+    assert by_root.take() == 1
+    by_root.close()
+    os.seteuid(service)
+    try:
+        ids = Ids(folder / "ids.json")
+        assert ids.take() == 2
+        ids.close()
+    finally:
+        os.seteuid(0)
+
+
 def test_a_kill_gives_no_id_twice(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from spoton_edge.ids import Ids; ids = Ids(Path(sys.argv[1]), block=7)\n"

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "spoton_edge"
 # Modules of a level may import modules of lower levels, and of their own only where `TOGETHER` says so.
 LEVELS: list[set[str]] = [
     {"spoton_edge", "errors", "types", "_ext"},
-    {"client", "client_pictures", "feed", "lens", "logs", "messages", "systemd", "tables"},
+    {"client", "client_pictures", "feed", "lens", "logs", "messages", "ownership", "systemd", "tables"},
     {
         "codecs",
         "config",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import tempfile
 import time
 from collections import Counter
@@ -49,6 +50,13 @@ def test_what_is_kept_is_read_again_and_nobody_else_may_read_it(tmp_path: Path) 
     assert sorted(read(path), key=lambda known: known.global_id) == people
     assert path.stat().st_mode & 0o777 == 0o600
     assert [entry.name for entry in tmp_path.iterdir()] == ["people.json"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files of others")
+def test_after_a_run_in_root_s_shell_the_file_is_the_service_s(tmp_path: Path) -> None:
+    os.chown(tmp_path, 65534, 65534)
+    path = kept(tmp_path / "people.json", [SOMEBODY])
+    assert (path.stat().st_uid, path.stat().st_gid) == (65534, 65534)
 
 
 def test_the_file_holds_where_people_are_and_not_what_they_look_like(tmp_path: Path) -> None:

@@ -12,7 +12,10 @@ from spoton_edge.doctor.cameras import cameras
 from spoton_edge.doctor.findings import Finding, good, not_checked, wrong
 from spoton_edge.errors import ConfigError
 
-LEFT_OUT = "what only the service's own user, sandbox and credentials show"
+LEFT_OUT = (
+    "whether its own user, in its sandbox, may open GPU, devices, recordings, models and folders, reach the cameras, "
+    "and has their logins"
+)
 
 
 def examine(path: Path, cache: Path, state: Path) -> Iterator[Finding]:

@@ -19,7 +19,8 @@ from typing import Any
 
 from spoton_edge.engine import Workload
 from spoton_edge.errors import EngineError
-from spoton_edge.pinned_files import disk_trouble, give_to_owner, move_in, scratch_folder, sha256, sweep, write_whole
+from spoton_edge.ownership import give_to_owner
+from spoton_edge.pinned_files import disk_trouble, move_in, scratch_folder, sha256, sweep, write_whole
 
 RECIPE = 1  # of the builder; another number makes every engine stale
 ENGINE, MANIFEST, JIT = ".engine", ".json", ".jit"

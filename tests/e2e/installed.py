@@ -17,9 +17,11 @@ from spoton_edge import models
 from tests.e2e.harness import lacking
 from tests.e2e.machine import Machine
 
-ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
 SITE = "/etc/spoton-edge/site.yaml"
 UNIT = "spoton-edge.service"
+PYTHON = "/usr/lib/spoton-edge/bin/python3"  # the package's
 SYSTEM_PYTHON = "/usr/bin/python3"  # whose version the package is for
 
 
@@ -94,6 +96,7 @@ class Installed:
     def said(self, *match: str) -> str:
         """The journal of this invocation, or of whatever fields match."""
         invocation = [] if match else [f"_SYSTEMD_INVOCATION_ID={self.show('InvocationID')}"]
+        self.machine.run("journalctl", "--sync")  # what was said before is there then
         return self.machine.run("journalctl", "--no-pager", "-o", "cat", *invocation, *match).stdout
 
     def starts(self) -> list[str]:

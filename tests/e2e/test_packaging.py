@@ -12,6 +12,7 @@ import pytest
 from tests.e2e.conftest import call
 from tests.e2e.installed import ROOT
 
+pytestmark = pytest.mark.timeout(900)
 PIP = (sys.executable, "-m", "pip", "--python")
 
 

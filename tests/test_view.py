@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ pytestmark = pytest.mark.timeout(90)
 
 ANY = "tcp://127.0.0.1:0"
 BY = encoder()
+# A server that takes half a second for silence, so that a test need not wait for three.
+IMPATIENT = "from spoton_edge import cli; from spoton_edge.view import hub; hub.SILENCE_S = 0.5; cli.main()"
 PNG = b"\x89PNG\r\n\x1a\n and so on"
 
 
@@ -45,10 +47,10 @@ def shared() -> Iterator[tuple[Publisher, Served]]:
 
 
 @contextmanager
-def viewing(publisher: Publisher, *more: str) -> Iterator[Served]:
+def viewing(publisher: Publisher, *more: str, program: Sequence[str] = ("-m", "spoton_edge")) -> Iterator[Served]:
     assert publisher.snapshot_endpoint is not None
-    command = ["-m", "spoton_edge", "view", publisher.endpoints[0], "--snapshot", publisher.snapshot_endpoint]
-    with serving(*command, "--bind", "127.0.0.1:0", *more) as served:
+    command = ["view", publisher.endpoints[0], "--snapshot", publisher.snapshot_endpoint]
+    with serving(*program, *command, "--bind", "127.0.0.1:0", *more) as served:
         yield served
 
 
@@ -150,7 +152,7 @@ def test_a_page_that_does_not_keep_up_is_sent_the_newest_and_every_event(shared:
 
 def test_silence_and_a_new_run_are_told(publisher: Publisher) -> None:
     endpoints = publisher.endpoints, publisher.snapshot_endpoint
-    with viewing(publisher) as served, opened(served) as page:
+    with viewing(publisher, program=("-c", IMPATIENT)) as served, opened(served) as page:
         publish_tracks(publisher)
         page.until("link", silent=False)
         publisher.close()

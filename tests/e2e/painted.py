@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -52,6 +53,18 @@ def view(name: str) -> np.ndarray:
     return np.where(((mask > 128) & below)[..., None], seen, walls)
 
 
+@cache
+def picture(name: str) -> bytes:
+    """What a camera sees, as PNG."""
+    return cv2.imencode(".png", view(name))[1].tobytes()
+
+
+@cache
+def floor_plan() -> bytes:
+    """The floor on a plan, whose row 0 is the far wall, as PNG."""
+    return cv2.imencode(".png", cv2.flip(hall(), 0))[1].tobytes()
+
+
 def crosses(name: str) -> np.ndarray:
     """(n, 2) px where a camera sees the crosses; NaN for those outside of its picture."""
     uv, _ = CAMERAS[name].pixel(np.column_stack([np.array(CROSSES), np.zeros(len(CROSSES))]))
@@ -63,9 +76,9 @@ def crosses(name: str) -> np.ndarray:
 def paint(folder: Path, *, plan: bool = False) -> Path:
     """An uncalibrated site of both cameras in a folder, with its pictures; returns the site file."""
     for name in CAMERAS:
-        cv2.imwrite(str(folder / f"{name}.png"), view(name))
+        (folder / f"{name}.png").write_bytes(picture(name))
     if plan:
-        cv2.imwrite(str(folder / "plan.png"), cv2.flip(hall(), 0))
+        (folder / "plan.png").write_bytes(floor_plan())
     path = folder / "site.yaml"
     origin = [0, round(HALL_M[1] * PER_METRE)]
     floor = f"ground: {{map: plan.png, pixels_per_metre: {PER_METRE}, origin_px: {origin}}}\n" if plan else ""

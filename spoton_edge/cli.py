@@ -385,6 +385,8 @@ def _keys_list(options: argparse.Namespace) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        _unwind_on(signal.SIGHUP, 128 + signal.SIGHUP)  # its window was closed: daemon, map and scratch folder go too
     code: int = _part("demo", "demo").run(realtime=options.realtime, out=options.out, cache=options.cache)
     return code
 

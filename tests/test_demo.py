@@ -2,6 +2,8 @@
 
 import json
 import re
+import signal
+import subprocess
 import sys
 import urllib.error
 import urllib.request
@@ -21,6 +23,20 @@ from spoton_edge.wire import Message
 from tests.messages import CAMERA_NUMBERS, CAPTURED_NS, encoder, handoff, people, site
 
 BY = encoder()
+LONG_DEMO = """
+import signal, sys
+from spoton_edge import cli, demo
+
+def run(**_):
+    try:
+        print("runs", flush=True)
+        signal.pause()
+    finally:
+        print("put away", flush=True)
+
+demo.run = run
+sys.exit(cli.main(["demo"]))
+"""
 SQUARE = np.array([[0.0, 0.0], [10.0, 0.0], [10.0, 10.0], [0.0, 10.0]])
 
 
@@ -81,6 +97,16 @@ def test_the_map_has_one_colour_for_each_id(tmp_path: Path) -> None:
         hue = cv2.cvtColor(picture, cv2.COLOR_BGR2HSV)[:, :, 0][np.ptp(picture, axis=2) > 120]  # 0 to 180
         # One strong hue for each id, in trail and box alike; all else is grey and pale.
         assert (np.bincount(hue // 12, minlength=15) > 100).sum() == number
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_demo_that_is_ended_or_whose_window_is_closed_puts_away_what_it_started(number: signal.Signals) -> None:
+    with subprocess.Popen([sys.executable, "-c", LONG_DEMO], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "runs\n"
+        process.send_signal(number)
+        assert process.stdout.read() == "put away\n"
+    assert process.returncode == 128 + number
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,9 @@ export class Pictures {
     const [x1, y1, x2, y2] = box.map((value) => value * scale);
     const height = (y2 - y1) * 1.5;
     const width = (height * canvas.width) / canvas.height;
-    const [left, top] = [(x1 + x2 - width) / 2, (y1 + y2 - height) / 2];
+    const within = (start, span, whole) => Math.min(Math.max(start, 0), Math.max(whole - span, 0)); // no more beside it than need be
+    const left = within((x1 + x2 - width) / 2, width, picture.image.width);
+    const top = within((y1 + y2 - height) / 2, height, picture.image.height);
     const context = canvas.getContext("2d");
     context.fillStyle = colour("sunk");
     context.fillRect(0, 0, canvas.width, canvas.height);

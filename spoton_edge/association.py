@@ -8,6 +8,7 @@ Evidence is counted in nats throughout, so that place, looks and habit weigh wha
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy, deepcopy
 from itertools import count
 
 import numpy as np
@@ -124,6 +125,16 @@ class Associator:
         self._crops.budget_hits = before.budget_hits
         self._next_id, self._began_ns = before._next_id, before._began_ns
         self._resumption = before._resumption
+
+    def branch(self) -> Associator:
+        """One that knows what this one knows and goes on by itself; ids are counted together, `explain` starts anew."""
+        other = copy(self)
+        other.site = deepcopy(self.site)
+        other._tracks, other._lost, other._book = self._tracks.copy(), self._lost.copy(), deepcopy(self._book)
+        other._looks, other._stature, other._twins = self._looks.copy(), deepcopy(self._stature), deepcopy(self._twins)
+        other._crops, other._resumption = deepcopy(self._crops), deepcopy(self._resumption)
+        other._parted, other._life = dict(self._parted), LifeBook()
+        return other
 
     def forget_looks(self, appearance: Appearance | None) -> None:
         """Another Re-ID model describes people from now on: everybody keeps his id, and is looked at anew.

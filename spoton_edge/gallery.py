@@ -95,6 +95,20 @@ class Gallery:
         self._seen_ns = np.zeros(shape, np.int64)
         self._weight = np.zeros(shape, np.float32)
 
+    def copy(self) -> Gallery:
+        """The same, to go its own way. Only entries in use are written, so that the others take no memory."""
+        other = Gallery(self._people, self._prototypes)
+        other._allocate(self.dimension)
+        used = np.flatnonzero((self._camera >= 0).any(axis=1))
+        for mine, its in (
+            (self._vectors, other._vectors),
+            (self._camera, other._camera),
+            (self._seen_ns, other._seen_ns),
+            (self._weight, other._weight),
+        ):
+            its[used] = mine[used]
+        return other
+
     @property
     def dimension(self) -> int:
         return self._vectors.shape[2]

@@ -6,6 +6,7 @@ tracks began, named by an internal `uid` that is never used again, so that rows 
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,6 +88,14 @@ class TrackTable:
 
     def __len__(self) -> int:
         return len(self.record)
+
+    def copy(self) -> TrackTable:
+        """The same, to go its own way."""
+        other = copy(self)
+        other.record, other.state, other.cov = self.record.copy(), self.state.copy(), self.cov.copy()
+        other._room = other.record, other.state, other.cov
+        other._going = [*self._going]
+        return other
 
     def rows_of(self, uid: I8) -> I4:
         """The row of each uid (n,), -1 where it is no longer here."""

@@ -66,8 +66,13 @@ def match_tracklets(
     row = np.repeat(np.arange(rows, dtype=np.int32), np.diff(start))
     bonus, cosine = looks.compare(seen, row, record["entry"][column])
     bonus += stature.compare(seen, row, record, column)
-    leads = policy.habit_nats, policy.habit_margin, policy.habit_sd_m
-    matching.trust(held, margin, seen.ground_cov, start, column, *leads, bonus)
+    if policy.steady_tracklets:
+        bonus[held[row] == column] += policy.habit_nats
+        # One who is new where somebody was seen last has been told apart from him there.
+        bonus[(held[row] < 0) & (record["seen_camera"][column] == seen.camera[row])] = -np.inf
+    else:
+        leads = policy.habit_nats, policy.habit_margin, policy.habit_sd_m
+        matching.trust(held, margin, seen.ground_cov, start, column, *leads, bonus)
     edge = np.empty(rows, np.int32)
     competition.compete(
         seen.camera,

@@ -47,6 +47,8 @@ def judge(
         record["first_sd"],
     )
     gates = handoff.gates(lost, new)
+    if policy.steady_tracklets:
+        gates[lost.camera[:, None] == new.camera[None]] = NO_GATE
     distance = np.linalg.norm(new.xy[None] - lost.xy[:, None], axis=2)
     share = np.where(gates == WALK_GATE, policy.returner_share, policy.link_share)
     place = place_nats(

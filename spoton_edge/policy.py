@@ -17,6 +17,8 @@ class Policy:
     habit_nats: float = 4.6  # then it goes astray in one frame of a hundred
     habit_margin: float = 0.4  # of IoU, by which the tracklet's own box must lead; all counts at as much again
     habit_sd_m: float = 0.35  # of the foot point; all counts at twice as much
+    # Always, where a tracklet is somebody who has an id already, one level below: who has another there is another.
+    steady_tracklets: bool = False
     sweeps: int = 2  # rounds in which each camera looks again, at where the others put people
     leads: int = 4  # attempts at it, in each of which another camera begins
     # Whether somebody is there.

@@ -1,0 +1,185 @@
+"""What the service holds true of a site at one moment, and the step to the next. No clock, no network.
+
+A course is made of the same steps whether messages come as they happen or all at once after an outage, so it ends in
+the same ids. It can be branched, so that late messages are taken in where they belong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from copy import copy
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from spoton_edge.site import plan
+from spoton_edge.site.messages import BoxEvent, BoxMessage, BoxPlace, Look, Sights
+from spoton_edge.site.names import Change, Key, Names
+from spoton_edge.site.plan import Rules
+from spoton_edge.types import F4, GlobalTracks
+
+LOOK_WAITS_NS = 3_000_000_000  # for the next sight of its owner
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a step has changed: answers with the gate that opened for them, and whom nobody will hear of again."""
+
+    changes: list[tuple[Change, str | None]] = field(default_factory=list)
+    forgotten: list[Key] = field(default_factory=list)
+    people: GlobalTracks | None = None
+    camera: tuple[int, ...] = ()
+    captured_ns: tuple[int, ...] = ()
+
+
+@dataclass(slots=True)
+class _Row:
+    key: Key
+    camera: int
+    when_ns: int
+    xy: tuple[float, float]
+    cov: tuple[float, float, float]
+    doubt_s: float
+
+
+class Course:
+    """One way that things may have gone. Times are ns of the site's clock."""
+
+    def __init__(self, rules: Rules, pins: Mapping[Key, int], places: Mapping[str, BoxPlace]) -> None:
+        self.rules = rules
+        self.names = Names(pins)
+        self.places = dict(places)
+        self._number_of_box = {name: number for number, name in enumerate(rules.boxes)}
+        self._associator = plan.build(rules, self.places)
+        self._numbers: dict[Key, int] = {}
+        self._keys: dict[int, Key] = {}
+        self._seen_ns: dict[Key, int] = {}
+        self._looks: dict[Key, tuple[int, F4]] = {}
+        self._next_number = 1
+        self._dimension = 0
+        self._swept_ns = 0
+
+    def branch(self) -> Course:
+        """The same, to go its own way."""
+        other = copy(self)
+        other._associator, other.names, other.places = self._associator.branch(), self.names.copy(), dict(self.places)
+        other._numbers, other._keys = dict(self._numbers), dict(self._keys)
+        other._seen_ns, other._looks = dict(self._seen_ns), dict(self._looks)
+        return other
+
+    def step(self, messages: Iterable[tuple[int, BoxMessage]]) -> Told:
+        """Take in what boxes told within one short span, with its times by the site's clock, in any order."""
+        told = Told()
+        rows: dict[Key, _Row] = {}
+        boxes: dict[int, int] = {}
+        merged: list[tuple[Key, Key]] = []
+        for when_ns, message in sorted(messages, key=lambda entry: (entry[0], entry[1].head.box, entry[1].head.seq)):
+            box, run = message.head.box, message.head.run
+            camera = self._number_of_box[box]
+            doubt_s = _doubt_s(message, self.rules.sync_window_s)
+            match message:
+                case Sights():
+                    boxes[camera] = when_ns
+                    rows = {key: row for key, row in rows.items() if row.camera != camera}
+                    columns = (message.id, message.xy, message.cov, message.age_s)
+                    for person, xy, cov, age_s in zip(*(column.tolist() for column in columns), strict=True):
+                        key = (box, run, person)
+                        self.names.born(key, when_ns // 1_000_000 - round(1e3 * age_s))
+                        rows[key] = _Row(key, camera, when_ns, xy, cov, doubt_s)
+                case Look():
+                    self._looks[box, run, message.id] = when_ns, message.vector
+                case BoxEvent(event="box", place=BoxPlace() as place):
+                    if self.places.get(box) != place:
+                        self.places[box] = place
+                        before, self._associator = self._associator, plan.build(self.rules, self.places)
+                        self._associator.inherit(before)
+                case BoxEvent(event="merged"):
+                    merged.append(((box, run, message.id), (box, run, message.other)))
+                case BoxEvent(event="born" | "died", xy=tuple() as at, cov=tuple() as spread):
+                    # Enough to go by where positions were lost.
+                    key = (box, run, message.id)
+                    self.names.born(key, when_ns // 1_000_000 - round(1e3 * message.age_s))
+                    boxes.setdefault(camera, when_ns)
+                    rows.setdefault(key, _Row(key, camera, when_ns, at, spread, doubt_s))
+        if boxes:
+            told = self._associate(sorted(rows.values(), key=lambda row: (row.camera, row.key)), boxes)
+        for stays, gone in merged:
+            told.changes.extend((change, "box") for change in self.names.merge(stays, gone))
+        return told
+
+    def _associate(self, rows: list[_Row], boxes: dict[int, int]) -> Told:
+        now_ns = max(boxes.values())
+        camera = sorted(boxes)
+        numbers = [self._number(row.key) for row in rows]
+        for row in rows:
+            self._seen_ns[row.key] = now_ns
+        people, events = self._associator.update(
+            np.array(camera, np.int16),
+            np.array([boxes[number] for number in camera], np.int64),
+            plan.tracklets(
+                np.array([row.camera for row in rows], np.int16),
+                np.array(numbers, np.int64),
+                np.array([row.when_ns for row in rows], np.int64),
+                np.array([row.xy for row in rows], np.float64).reshape(-1, 2),
+                np.array([row.cov for row in rows], np.float64).reshape(-1, 3),
+                np.array([row.doubt_s for row in rows], np.float64),
+                self._looks_of(rows, now_ns),
+                [self.places.get(name) for name in self.rules.boxes],
+            ),
+        )
+        gates = {event.global_id: event.reason.gate for event in events if event.reason is not None}
+        keys = [self._keys[number] for number in people.views.track_id.tolist()]
+        person_of = dict(zip(keys, people.global_id[people.views.row].tolist(), strict=True))
+        changes = self.names.take(people, keys)
+        for event in events:
+            if event.kind in ("ended", "merged"):
+                self.names.end(event.global_id if event.kind == "ended" else event.other)
+        return Told(
+            [(change, gates.get(person_of[change.key])) for change in changes],
+            self._sweep(now_ns),
+            people,
+            tuple(camera),
+            tuple(boxes[number] for number in camera),
+        )
+
+    def _number(self, key: Key) -> int:
+        """What the associator calls somebody on a box: unique also where a box starts anew and counts from 1."""
+        number = self._numbers.get(key)
+        if number is None:
+            number = self._numbers[key] = self._next_number
+            self._keys[number] = key
+            self._next_number += 1
+        return number
+
+    def _looks_of(self, rows: list[_Row], now_ns: int) -> F4:
+        """The newest prototypes of those in sight (T, D), each used once."""
+        found = {k: self._looks.pop(row.key)[1] for k, row in enumerate(rows) if row.key in self._looks}
+        if found and not self._dimension:
+            self._dimension = len(next(iter(found.values())))
+        looks = np.zeros((len(rows), self._dimension), np.float32)
+        for k, vector in found.items():
+            if len(vector) == self._dimension:  # of another model: cannot be compared
+                looks[k] = vector
+        self._looks = {key: look for key, look in self._looks.items() if now_ns - look[0] < LOOK_WAITS_NS}
+        return looks
+
+    def _sweep(self, now_ns: int) -> list[Key]:
+        """Once a second: those on boxes who have not been told of for longer than anybody is remembered."""
+        if now_ns - self._swept_ns < 1_000_000_000:
+            return []
+        self._swept_ns = now_ns
+        since_ns = now_ns - int(self.rules.forget_s * 1e9)
+        gone = [key for key, seen_ns in self._seen_ns.items() if seen_ns < since_ns]
+        for key in gone:
+            del self._seen_ns[key]
+            self._keys.pop(self._numbers.pop(key), None)
+            self.names.forget(key)
+        return gone
+
+
+def _doubt_s(message: BoxMessage, window_s: float) -> float:
+    """How far a message's time may be off. A clock that is far off is seldom steady, so that it is doubted further."""
+    head = message.head
+    if head.offset_s is None:
+        return window_s
+    return head.doubt_s + (0.1 * abs(head.offset_s) if abs(head.offset_s) > window_s else 0.0)

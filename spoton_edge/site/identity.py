@@ -1,0 +1,228 @@
+"""Who is whom on a site, kept true although messages come late: the service without its network.
+
+Messages are taken in by when what they tell of was captured, in short spans, once all boxes that are heard of have had
+the time they usually take. One that comes later is late: the course of things is taken up again from before it, and
+answers that turn out otherwise are corrected.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from spoton_edge.site.course import Course, Told
+from spoton_edge.site.messages import Binding, BoxMessage, BoxPlace
+from spoton_edge.site.names import Change, Key
+from spoton_edge.site.plan import Rules
+
+log = logging.getLogger(__name__)
+
+SPAN_NS = 100_000_000
+KEEP_EVERY_NS = 5_000_000_000  # a branch to go back to
+SILENT_S = 3.0  # a box not heard of for so long is not waited for
+MOST_LAG_S = 0.8  # nor is one that takes longer
+SLACK_S = 0.02
+LAG_FADES = 0.995  # a message: a box that was slow once is trusted again after a few minutes
+QUIET_S, PATIENCE_S = 0.3, 2.0  # late messages come in bursts: wait for the end of it, not for ever
+FUTURE_S = 5.0
+
+
+@dataclass(slots=True)
+class Heard:
+    """What is known of a box's messages."""
+
+    at_s: float = 0.0  # when the last came, by the site's clock
+    lag_s: float = 0.0  # how long they take
+    offset_s: float | None = None
+    late: int = 0
+    refused: int = 0
+
+
+@dataclass(slots=True)
+class Answers:
+    """What has to be told after a step."""
+
+    bindings: list[Binding] = field(default_factory=list)
+    forgotten: list[Key] = field(default_factory=list)
+    told: Told | None = None  # the last step
+
+
+class SiteIdentity:
+    """Takes boxes' messages, gives site ids. Not thread-safe. Times are Unix seconds of the site's clock.
+
+    Args:
+        rules: the site.
+        pins: what was told before, by somebody on a box.
+        places: what was known of the boxes.
+        late_s: messages later than this are refused and counted.
+
+    Attributes:
+        counts: late, too_late, future, unknown_box, rewinds.
+    """
+
+    def __init__(
+        self,
+        rules: Rules,
+        pins: Mapping[Key, int] | None = None,
+        places: Mapping[str, BoxPlace] | None = None,
+        *,
+        late_s: float = 120.0,
+    ) -> None:
+        self.rules = rules
+        self.heard = {name: Heard() for name in rules.boxes}
+        self.counts: Counter[str] = Counter()
+        self._given: dict[Key, int] = dict(pins or {})
+        self._course = Course(rules, dict(pins or {}), places or {})
+        self._late_spans = int(late_s * 1e9) // SPAN_NS
+        self._spans: dict[int, list[tuple[int, BoxMessage]]] = {}
+        # Branches as of the end of a span, ascending.
+        self._kept: list[tuple[int, Course]] = [(0, self._course.branch())]
+        self._done = 0  # the last span that was gone through
+        self._late: int | None = None  # the first span that a late message belongs to
+        self._late_first_s = self._late_last_s = 0.0
+
+    @property
+    def places(self) -> Mapping[str, BoxPlace]:
+        """Where the boxes say they are."""
+        return self._course.places
+
+    def take(self, message: BoxMessage, now_s: float) -> None:
+        """Take in a message that has come now."""
+        heard = self.heard.get(message.head.box)
+        if heard is None:
+            self.counts["unknown_box"] += 1
+            return
+        when_s = message.head.time + (message.head.offset_s or 0.0)
+        if when_s > now_s + FUTURE_S:
+            self.counts["future"] += 1
+            heard.refused += 1
+            return
+        self._mind_clock(message, heard)
+        heard.at_s = max(heard.at_s, now_s)
+        span = int(when_s * 1e9) // SPAN_NS
+        if self._done and span <= self._done - self._late_spans:
+            self.counts["too_late"] += 1
+            heard.refused += 1
+            return
+        self._spans.setdefault(span, []).append((int(when_s * 1e9), message))
+        lag_s = now_s - when_s
+        if lag_s < MOST_LAG_S:
+            heard.lag_s = max(lag_s, heard.lag_s * LAG_FADES)
+        if span <= self._done:
+            self.counts["late"] += 1
+            heard.late += 1
+            self._late_first_s = now_s if self._late is None else self._late_first_s
+            self._late_last_s = now_s
+            self._late = span if self._late is None else min(self._late, span)
+
+    def advance(self, now_s: float) -> Answers:
+        """Go as far as messages can be expected to have come; what there is to tell."""
+        answers = Answers()
+        if self._late is not None and (
+            now_s - self._late_last_s >= QUIET_S or now_s - self._late_first_s >= PATIENCE_S
+        ):
+            self._rewind(answers)
+        lags = [heard.lag_s for heard in self.heard.values() if now_s - heard.at_s < SILENT_S]
+        self._go_to(int((now_s - max(lags, default=0.0) - SLACK_S) * 1e9) // SPAN_NS - 1, answers)
+        return answers
+
+    def finish(self) -> Answers:
+        """Go through everything that has come, as after reading what was stored."""
+        answers, before = Answers(), dict(self._given)
+        if self._late is not None:
+            self._rewind(answers)
+        if self._spans:
+            self._go_to(max(self._spans), answers)
+        # What was thought on the way is nobody's business.
+        last = {(binding.box, binding.run, binding.id): binding for binding in answers.bindings}
+        answers.bindings = [binding for key, binding in last.items() if binding.site_id != before.get(key)]
+        return answers
+
+    def answers(self) -> dict[Key, int]:
+        """Everybody's site id, as it was told."""
+        return self._given
+
+    def _go_to(self, last: int, answers: Answers) -> None:
+        if not self._done and self._spans:
+            self._done = min(self._spans) - 1
+        for span in [span for span in sorted(self._spans) if self._done < span <= last]:
+            self._keep(span)
+            self._give(self._course.step(self._spans[span]), span, answers)
+            self._done = span
+        if self._done:
+            self._done = max(self._done, last)
+            self._drop()
+
+    def _give(self, told: Told, span: int, answers: Answers) -> None:
+        for change, gate in told.changes:
+            if self._given.get(change.key) != change.site_id:
+                self._given[change.key] = change.site_id
+                answers.bindings.append(_binding(change, span, gate))
+        for key in told.forgotten:
+            self._given.pop(key, None)
+        answers.forgotten += told.forgotten
+        answers.told = told if told.people is not None else answers.told
+
+    def _keep(self, span: int) -> None:
+        """Branch now and then; of what is further back, less and less often."""
+        if self._kept and (span - self._kept[-1][0]) * SPAN_NS < KEEP_EVERY_NS:
+            return
+        self._kept.append((span - 1, self._course.branch()))
+        kept, wanted = [self._kept[-1]], 1
+        for entry in self._kept[-2::-1]:
+            if kept[-1][0] - entry[0] >= wanted * KEEP_EVERY_NS // SPAN_NS or entry is self._kept[0]:
+                kept.append(entry)
+                wanted = min(2 * wanted, 4)
+        self._kept = kept[::-1]
+
+    def _drop(self) -> None:
+        """What nobody can go back to any more. The oldest branch lies before everything that may still come."""
+        oldest = self._done - self._late_spans
+        while len(self._kept) > 1 and self._kept[1][0] <= oldest:
+            del self._kept[0]
+        for span in [span for span in self._spans if span <= min(self._kept[0][0], oldest)]:
+            del self._spans[span]
+
+    def _rewind(self, answers: Answers) -> None:
+        """Go back to before the first late message, and from there on the way that things really went."""
+        late, done = self._late or 0, self._done
+        self._late = None
+        while len(self._kept) > 1 and self._kept[-1][0] >= late:
+            self._kept.pop()
+        self.counts["rewinds"] += 1
+        self._done, branch = self._kept[-1]
+        self._course = branch.branch()
+        gates: dict[Key, tuple[int, Change, str | None]] = {}
+        for span in [span for span in sorted(self._spans) if self._done < span <= done]:
+            self._keep(span)
+            told = self._course.step(self._spans[span])
+            gates |= {change.key: (span, change, gate) for change, gate in told.changes}
+            answers.forgotten += told.forgotten
+            answers.told = told if told.people is not None else answers.told
+        self._done = done
+        for key, (span, change, gate) in gates.items():
+            was, now = self._given.get(key), self._course.names.known(key)
+            if now is not None and was != now:
+                self._given[key] = now
+                event = change.event if was is None else "merged"
+                answers.bindings.append(_binding(Change(key, now, event, was), span, gate))
+        for key in answers.forgotten:
+            self._given.pop(key, None)
+
+    def _mind_clock(self, message: BoxMessage, heard: Heard) -> None:
+        offset_s, window_s = message.head.offset_s, self.rules.sync_window_s
+        was, heard.offset_s = heard.offset_s, offset_s
+        if offset_s is not None and (abs(offset_s) > window_s) != (was is not None and abs(was) > window_s):
+            off = abs(offset_s) > window_s
+            box = message.head.box
+            if off:
+                log.warning("box %s: its clock is off by %.0f ms; corrected, and doubted: set it", box, -1e3 * offset_s)
+            else:
+                log.info("box %s: its clock is right again", box)
+
+
+def _binding(change: Change, span: int, gate: str | None) -> Binding:
+    box, run, number = change.key
+    return Binding(box, run, number, change.site_id, span * SPAN_NS / 1e9, change.event, change.other, gate)

@@ -1,0 +1,121 @@
+"""Site ids: which one each person has, and each person of a box.
+
+A site id is made of when its first bearer was born and a checksum of who that is on which box. So it is the same
+wherever and whenever it is worked out, needs no counter that outlives the service, grows with time, and is told once.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from spoton_edge.types import GlobalTracks, TrackState
+
+EPOCH_MS = 1_577_836_800_000  # 2020; ids stay below 2^53 until 2089
+SUM_BITS = 12
+
+Key = tuple[str, str, int]  # box, run of its daemon, id there
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Somebody on a box has another site id than before, or his first."""
+
+    key: Key
+    site_id: int
+    event: str  # appeared, handed_off, merged, split
+    other: int | None  # what it was
+
+
+def made_of(key: Key, born_ms: int) -> int:
+    """The site id that is called after somebody on a box."""
+    box, run, number = key
+    checksum = zlib.crc32(f"{box}/{run}/{number}".encode()) & ((1 << SUM_BITS) - 1)
+    return (max(born_ms - EPOCH_MS, 1) << SUM_BITS) | checksum
+
+
+class Names:
+    """Who is called what. `pins`: what was told before this service started; it stands unless the evidence changes.
+
+    Attributes:
+        site_id: by somebody on a box.
+    """
+
+    def __init__(self, pins: Mapping[Key, int]) -> None:
+        self._pins = pins
+        self.site_id: dict[Key, int] = {}
+        self._of_person: dict[int, int] = {}  # by the associator's id
+        self._born_ms: dict[Key, int] = {}
+
+    def copy(self) -> Names:
+        """The same, to go its own way."""
+        other = Names(self._pins)
+        other.site_id, other._of_person = dict(self.site_id), dict(self._of_person)
+        other._born_ms = dict(self._born_ms)
+        return other
+
+    def known(self, key: Key) -> int | None:
+        """What somebody on a box is called, or was before the service started."""
+        return self.site_id.get(key, self._pins.get(key))
+
+    def born(self, key: Key, born_ms: int) -> None:
+        """Note when somebody was born; what is noted first stays."""
+        self._born_ms.setdefault(key, born_ms)
+
+    def take(self, people: GlobalTracks, keys: list[Key]) -> list[Change]:
+        """Name everybody seen in a step; keys: by view (V,), who that is on which box. What changed."""
+        together: dict[int, list[Key]] = {}
+        for row, key in zip(people.views.row.tolist(), keys, strict=True):
+            together.setdefault(row, []).append(key)
+        here = people.global_id[people.state != TrackState.LOST].tolist()
+        bearers = {self._of_person[person]: person for person in here if person in self._of_person}
+        changes: list[Change] = []
+        for row, members in together.items():
+            person = int(people.global_id[row])
+            if person not in self._of_person:
+                self._of_person[person] = self._choose(members, bearers)
+                bearers[self._of_person[person]] = person
+            site_id = self._of_person[person]
+            for key in members:
+                was = self.known(key)
+                if self.site_id.get(key) != site_id:
+                    self.site_id[key] = site_id
+                    if was != site_id:
+                        changes.append(Change(key, site_id, self._kind(key, site_id, was, bearers), was))
+        return changes
+
+    def merge(self, stays: Key, gone: Key) -> list[Change]:
+        """A box found that two of its people are one."""
+        site_id, was = self.known(stays), self.known(gone)
+        if site_id is None or site_id == was:
+            return []
+        self.site_id[gone] = site_id
+        return [Change(gone, site_id, "handed_off" if was is None else "merged", was)]
+
+    def end(self, person: int) -> None:
+        """The associator has forgotten somebody."""
+        self._of_person.pop(person, None)
+
+    def forget(self, key: Key) -> None:
+        """Somebody on a box will not be heard of again."""
+        self.site_id.pop(key, None)
+        self._born_ms.pop(key, None)
+
+    def _choose(self, members: list[Key], bearers: Mapping[int, int]) -> int:
+        """The id of a person who has none: what his oldest self is called already, if nobody else here is, or a new
+        one that is called after that."""
+        by_age = sorted(members, key=lambda key: (self._born_ms[key], key))
+        for key in by_age:
+            old = self.known(key)
+            if old is not None and old not in bearers:
+                return old
+        site_id = made_of(by_age[0], self._born_ms[by_age[0]])
+        while site_id in bearers:
+            site_id += 1
+        return site_id
+
+    def _kind(self, key: Key, site_id: int, was: int | None, bearers: Mapping[int, int]) -> str:
+        if was is None:
+            return "appeared" if site_id == made_of(key, self._born_ms[key]) else "handed_off"
+        return "split" if was in bearers else "merged"

@@ -138,8 +138,13 @@ def quarter(name: str, size: tuple[int, int]) -> Polygon:
 
 def statistics_of(site: config.Site) -> Appearance | None:
     """How far the cosines of `reid.model` can be trusted; None where that is to be learned on the site."""
-    if site.reid.model is None:
+    return statistics_of_model(site.reid.model)
+
+
+def statistics_of_model(model: str | None) -> Appearance | None:
+    """The same by the model's name; None: no model."""
+    if model is None:
         return None
-    of_model = models.manifest_for(site.reid.model, "reid").embedding
+    of_model = models.manifest_for(model, "reid").embedding
     assert of_model is not None
     return Appearance(of_model.same_mean, of_model.same_std, of_model.different_mean, of_model.different_std)

@@ -158,6 +158,12 @@ def parser() -> argparse.ArgumentParser:
     explain.add_argument("id", type=int, help="the id")
     _control(explain)
 
+    uplink = _verb(verbs, "uplink", _uplink, "Join this box to a site of many, beside a running daemon")
+    _site(uplink)
+    uplink.add_argument("--key", type=Path, metavar="FILE", help="as of `watch`")
+    site = _verb(verbs, "site", _many, "Say who on one box is whom on another, for a site of many")
+    site.add_argument("hub", type=Path, metavar="HUB.yaml", help="the site's boxes, and the ways between them")
+
     keys = _verb(verbs, "keys", None, "Say who may subscribe to encrypted endpoints (publish.keys)")
     key_verbs = keys.add_subparsers(title="commands", metavar="COMMAND", required=True)
     new = _verb(key_verbs, "new", _keys_new, "Let a subscriber in: writes its key file, to be given to it")
@@ -360,6 +366,16 @@ def _explain(options: argparse.Namespace) -> int:
     from spoton_edge import control
 
     return control.explain(_endpoint(options), options.id)
+
+
+def _uplink(options: argparse.Namespace) -> int:
+    code: int = _part("site.verbs", "site").uplink(options.site, options.key)
+    return code
+
+
+def _many(options: argparse.Namespace) -> int:
+    code: int = _part("site.verbs", "site").site(options.hub)
+    return code
 
 
 def _keys_new(options: argparse.Namespace) -> int:

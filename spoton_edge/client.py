@@ -19,14 +19,40 @@ import contextlib
 import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import zmq
 
 from spoton_edge.feed import KINDS, Feed
-from spoton_edge.messages import Event, Message, Missed, Site, Status, Track, Tracks, View, decoder
+from spoton_edge.messages import (
+    Event,
+    Identities,
+    Json,
+    Message,
+    Missed,
+    Site,
+    Status,
+    Track,
+    Tracks,
+    View,
+    decoder,
+    parse,
+)
 
-__all__ = ["AsyncSubscriber", "Event", "Message", "Missed", "Site", "Status", "Subscriber", "Track", "Tracks", "View"]
+__all__ = [
+    "AsyncSubscriber",
+    "Event",
+    "Identities",
+    "Message",
+    "Missed",
+    "Site",
+    "Status",
+    "Subscriber",
+    "Track",
+    "Tracks",
+    "View",
+]
 
 HIGH_WATER = 1000  # messages read ahead of the program; beyond, they wait in the daemon, and then are lost
 ASK_SNAPSHOT = b'["snapshot", 1]'
@@ -64,9 +90,11 @@ class _Reader:
         kinds: Collection[str] = KINDS,
         site: str | None = None,
         key: str | Path | None = None,
+        identities: str | None = None,
     ) -> None:
         self.endpoint = endpoint
         self.unreadable = 0
+        self._site_id: dict[tuple[str, int], int] = {}  # by run and id
         self._keys = None if key is None else read_key_file(key)
         self._feed = Feed(kinds)
         self._decode = decoder()
@@ -78,6 +106,10 @@ class _Reader:
             for prefix in ["spoton/1/"] if site is None else [f"spoton/1/{site}/{kind}" for kind in {*kinds, "status"}]:
                 self._sub.setsockopt_string(zmq.SUBSCRIBE, prefix)
             self._dealer = self._connect(zmq.DEALER, snapshot or snapshot_endpoint(endpoint))
+            self._identities = None if identities is None else self._connect(zmq.SUB, identities, keyed=False)
+            if self._identities is not None:
+                name = "spoton/1/" if site is None else f"spoton/1/{site}/identities"
+                self._identities.setsockopt_string(zmq.SUBSCRIBE, name)
         except zmq.ZMQError as error:
             self.close()
             raise ValueError(f"cannot connect to {endpoint}: {error.strerror}; write tcp://ADDRESS:PORT") from None
@@ -102,12 +134,12 @@ class _Reader:
         self._context.destroy(linger=0)
 
     @property
-    def _sockets(self) -> tuple[zmq.Socket[bytes], zmq.Socket[bytes]]:
-        return self._sub, self._dealer
+    def _sockets(self) -> list[zmq.Socket[bytes]]:
+        return [found for found in (self._sub, self._dealer, self._identities) if found is not None]
 
-    def _connect(self, kind: int, endpoint: str) -> zmq.Socket[bytes]:
+    def _connect(self, kind: int, endpoint: str, *, keyed: bool = True) -> zmq.Socket[bytes]:
         connected = self._context.socket(kind)
-        if self._keys is not None:
+        if self._keys is not None and keyed:
             connected.setsockopt_string(zmq.CURVE_SERVERKEY, self._keys["server"])
             connected.setsockopt_string(zmq.CURVE_PUBLICKEY, self._keys["public"])
             connected.setsockopt_string(zmq.CURVE_SECRETKEY, self._keys["secret"])
@@ -125,6 +157,10 @@ class _Reader:
                 with contextlib.suppress(zmq.Again):  # requests wait for the connection already
                     self._dealer.send(ASK_SNAPSHOT, zmq.DONTWAIT)
                 self._feed.asked()
+            frames = None if self._identities is None else _receive(self._identities)
+            if frames is not None:
+                self._take(frames, self._hear_identities, [])
+                continue
             frames = _receive(self._sub)
             if frames is not None:
                 self._take(frames, self._feed.hear, [frames[0].decode(errors="replace")])
@@ -137,9 +173,27 @@ class _Reader:
 
     def _take(self, frames: list[bytes], feed: Callable[..., Iterator[Message | Missed]], names: list[str]) -> None:
         try:
-            self._ready.extend(feed(*names, self._decode(frames[-1])))
+            for message in feed(*names, self._decode(frames[-1])):
+                self._ready.append(self._joined(message) if self._site_id else message)
         except (AttributeError, KeyError, TypeError, ValueError):
             self.unreadable += 1
+
+    def _hear_identities(self, payload: Json) -> Iterator[Message | Missed]:
+        """The whole state each time, so that nothing of it can be missed for long."""
+        message = parse(payload)
+        if isinstance(message, Identities):
+            self._site_id = {(row.run, row.id): row.site_id for row in message.identities}
+            self._feed.latest[message.kind] = message
+            yield message
+
+    def _joined(self, message: Message | Missed) -> Message | Missed:
+        """Tracks with the ids that people have on the site."""
+        if not isinstance(message, Tracks):
+            return message
+        known = [replace(track, site_id=self._site_id.get((message.run, track.id))) for track in message.tracks]
+        message = replace(message, tracks=tuple(known))
+        self._feed.latest[message.kind] = message
+        return message
 
     def _wait_s(self, deadline_s: float | None) -> float | None:
         """Seconds until something is due; negative: the deadline has passed; None: nothing ever is."""
@@ -165,6 +219,8 @@ class Subscriber(_Reader):
         kinds: the kinds of message wanted.
         site: only this site's, where the endpoint carries several.
         key: the key file, where the daemon asks for one.
+        identities: where the box's uplink tells who is whom on the site (`uplink.identities`): tracks have `site_id`
+            then, and `Identities` are delivered as well.
 
     Attributes:
         unreadable: payloads that were no message of version 1.

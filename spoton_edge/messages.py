@@ -13,6 +13,7 @@ Json: TypeAlias = dict[str, Any]
 # Where a daemon publishes, and serves snapshots, unless its site file says otherwise.
 ENDPOINT = "tcp://127.0.0.1:5591"
 SNAPSHOT = "tcp://127.0.0.1:5592"
+IDENTITIES = "tcp://127.0.0.1:5593"  # of an uplink
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Track:
     age_s: float
     best_view: str | None
     views: tuple[View, ...]
+    site_id: int | None = None  # where many boxes are one site and a Subscriber was given `identities`
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,25 @@ class Status(_Message):
 
 
 @dataclass(frozen=True, slots=True)
+class Identity:
+    """Who somebody on a box is on the site, since when (Unix s)."""
+
+    run: str  # of the box's daemon
+    id: int
+    site_id: int
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class Identities(_Message):
+    """Everybody on the box who has a site id, as the box's uplink tells it."""
+
+    kind: ClassVar[str] = "identities"
+    heard_s: float | None  # how long ago the site was heard of; None: never
+    identities: tuple[Identity, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Missed:
     """Not from the daemon: so many messages of a topic were lost on the way. The state is being mended meanwhile."""
 
@@ -109,7 +130,7 @@ class Missed:
     count: int
 
 
-Message: TypeAlias = Tracks | Event | Site | Status
+Message: TypeAlias = Tracks | Event | Site | Status | Identities
 
 
 def parse(payload: Json) -> Message | None:
@@ -162,6 +183,11 @@ def _status(raw: Json) -> Status:
     return Status(*_envelope(raw), *[raw[name] for name in fields])
 
 
+def _identities(raw: Json) -> Identities:
+    rows = [Identity(row["run"], row["id"], row["site_id"], row["since"]) for row in raw["identities"]]
+    return Identities(*_envelope(raw), raw["heard_s"], tuple(rows))
+
+
 def _envelope(raw: Json) -> tuple[str, str, str, int, float, Json]:
     return raw["site"], raw["box"], raw["run"], raw["seq"], raw["time"], raw
 
@@ -171,6 +197,7 @@ _BUILDERS: dict[str, Callable[[Json], Message]] = {
     "events": _event,
     "site": _site,
     "status": _status,
+    "identities": _identities,
 }
 
 

@@ -103,7 +103,7 @@ class Encoder:
         self._codec: Codec = JsonCodec() if encoding == "json" else MsgpackCodec()
         self._envelope = {
             kind: {"v": VERSION, "kind": kind, "site": site, "box": box, "run": run}
-            for kind in (*KINDS, "snapshot", "preview")
+            for kind in (*KINDS, "snapshot", "preview", "identities")
         }
 
     def tracks(self, tracks: GlobalTracks, camera: I2, captured_ns: I8, age_ms: float) -> Message:
@@ -213,6 +213,14 @@ class Encoder:
         return self._message(
             "preview", wall_ns, {"camera": self._cameras[camera], "captured": captured, "size": list(size)}
         )
+
+    def identities(self, rows: Sequence[Mapping[str, Any]], heard_s: float | None) -> Message:
+        """Who of this box is whom on the site: rows of `run`, `id`, `site_id`, `since`.
+
+        heard_s: how long ago the site was heard of, seconds; None: never.
+        """
+        body = {"heard_s": _rounded(heard_s, 1), "identities": list(rows)}
+        return self._message("identities", self._now()[0], body)
 
     def again(self, payload: Mapping[str, Any]) -> Message:
         """A recorded message of this site, to be sent once more: as it was, but of this run."""

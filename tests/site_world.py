@@ -121,7 +121,7 @@ class Street:
 
     def _head(self, seq: dict[tuple[str, str], int], name: str, kind: str, time: float) -> Head:
         seq[name, kind] = seq.get((name, kind), 0) + 1
-        return Head(name, self.runs[name], seq[name, kind], time, 0.0, 0.005)
+        return Head(name, self.runs[name], "0a", seq[name, kind], time, 0.0, 0.005)
 
     def _appearances(self, count: int, rng: np.random.Generator) -> F8:
         vectors = rng.normal(size=(count, max(self.dimension, 1)))
@@ -129,4 +129,3 @@ class Street:
         alike = np.flatnonzero(rng.random(count) < self.look_alikes)
         vectors[alike] = vectors[(alike + 1) % count]
         return vectors
-

@@ -367,8 +367,6 @@ def test_no_cameras_is_a_mistake(site_file):
 
 
 NOT_BUILT = {
-    "uplink.server": ["nats://hub"],
-    "uplink.border": ["[{name: door, zone: [[0, 0], [1, 0], [0, 1]]}]"],
     "uplink.share_appearance": ["true"],
 }
 

@@ -77,6 +77,7 @@ LEVELS: list[set[str]] = [
     {"service"},
     {"demo_map", "demo_page"},
     {"demo"},
+    {"site"},
     {"engine_verbs", "replay_verbs", "service_verbs", "site_verbs"},
     {"cli"},
     {"__main__"},

@@ -53,7 +53,7 @@ def tracks(of: GlobalTracks, by: Encoder | None = None) -> Message:
 
 
 def test_every_schema_is_a_schema() -> None:
-    assert set(SCHEMAS) == {*wire.KINDS, "snapshot", "preview"}
+    assert set(SCHEMAS) == {*wire.KINDS, "snapshot", "preview", "identities"}
     for schema in SCHEMAS.values():
         jsonschema.Draft202012Validator.check_schema(schema)
 

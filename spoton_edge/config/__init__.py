@@ -3,6 +3,7 @@
 `load` gives a `Site` or every fault at once; nothing else in the program reads YAML or knows a default.
 """
 
+from spoton_edge.config.hub import Hub, HubBox, load_hub
 from spoton_edge.config.loading import check, effective, files, load, without_password
 from spoton_edge.config.outline import reference, schema
 from spoton_edge.config.sections import (
@@ -32,6 +33,8 @@ __all__ = [
     "Detector",
     "FloorMap",
     "Handoff",
+    "Hub",
+    "HubBox",
     "Identity",
     "Publish",
     "Reid",
@@ -43,6 +46,7 @@ __all__ = [
     "effective",
     "files",
     "load",
+    "load_hub",
     "reference",
     "schema",
     "without_password",

@@ -26,11 +26,7 @@ class NotYet(NamedTuple):
 
 
 NOT_YET = (
-    NotYet("uplink.border", bool, "joining boxes to one site", "use []"),
-    NotYet(
-        "uplink.share_appearance", lambda value: value in (True, "yes", "on"), "joining boxes to one site", "use false"
-    ),
-    NotYet("uplink.server", lambda value: value is not None, "joining boxes to one site", "use null"),
+    NotYet("uplink.share_appearance", lambda value: value in (True, "yes", "on"), "way to send looks", "use false"),
 )
 
 

@@ -95,7 +95,7 @@ class Document:
         return line, self.path, line
 
 
-def read(path: Path) -> Document:
+def read(path: Path, begins: str = "'cameras:', see calibration/example-site.yaml") -> Document:
     """Reads a file whose top level is a mapping.
 
     Raises `ConfigError` with one line if it cannot be read, is no text, breaks YAML's rules, or is no mapping.
@@ -112,7 +112,7 @@ def read(path: Path) -> Document:
     except RecursionError:
         raise _refusal(path, f"nested deeper than {MAX_DEPTH} levels; no site needs that") from None
     if root is None:
-        raise _refusal(path, "is empty; start with 'cameras:', see calibration/example-site.yaml")
+        raise _refusal(path, f"is empty; start with {begins}")
     if not isinstance(root, yaml.MappingNode):
         line = root.start_mark.line + 1
         raise _refusal(f"{path}:{line}", "the file must be 'key: value' lines at the top; start with 'cameras:'")

@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from spoton_edge.config.outline import fields_at, sections_with
 from spoton_edge.config.places import Loc, Problem
+from spoton_edge.config.sections import Section, Site
 
 _EXPECTED = {
     "bool_type": "true or false",
@@ -27,9 +28,9 @@ _BOUNDS = {"greater_than": "gt", "greater_than_equal": "ge", "less_than": "lt", 
 _BOUND_WORDS = {"gt": "more than", "ge": "at least", "lt": "less than", "le": "at most"}
 
 
-def problems_of(error: ValidationError, data: dict[str, Any]) -> list[Problem]:
-    """One problem for each fault that the schema found in the data."""
-    return [_problem(details, data) for details in error.errors(include_url=False)]
+def problems_of(error: ValidationError, data: dict[str, Any], root: type[Section] = Site) -> list[Problem]:
+    """One problem for each fault that the schema `root` found in the data."""
+    return [_problem(details, data, root) for details in error.errors(include_url=False)]
 
 
 def closest(word: object, known: Iterable[str]) -> str | None:
@@ -39,15 +40,15 @@ def closest(word: object, known: Iterable[str]) -> str | None:
     return by_lower[matches[0]] if matches else None
 
 
-def _problem(details: ErrorDetails, data: dict[str, Any]) -> Problem:
+def _problem(details: ErrorDetails, data: dict[str, Any], root: type[Section]) -> Problem:
     loc = _place(details["loc"], data)
-    return Problem(loc, _text(details["type"], loc, details))
+    return Problem(loc, _text(details["type"], loc, details, root))
 
 
-def _text(kind: str, loc: Loc, details: ErrorDetails) -> str:
+def _text(kind: str, loc: Loc, details: ErrorDetails, root: type[Section]) -> str:
     value, context = details["input"], details.get("ctx", {})
     if kind == "extra_forbidden":
-        return _unknown_key(loc)
+        return _unknown_key(loc, root)
     if kind == "missing":
         return _missing(loc)
     if kind == "literal_error":
@@ -68,12 +69,12 @@ def _text(kind: str, loc: Loc, details: ErrorDetails) -> str:
     return f"{details['msg'][0].lower()}{details['msg'][1:]}; correct the value"
 
 
-def _unknown_key(loc: Loc) -> str:
-    known = fields_at(loc[:-1])
+def _unknown_key(loc: Loc, root: type[Section]) -> str:
+    known = fields_at(loc[:-1], root)
     meant = closest(loc[-1], known)
     if meant:
         return f"unknown key; did you mean '{meant}'?"
-    homes = sections_with(str(loc[-1]))
+    homes = sections_with(str(loc[-1]), root)
     if homes:
         return f"unknown key here; it belongs in {' or '.join(homes)}"
     return f"unknown key; known here: {', '.join(known)}"

@@ -171,5 +171,5 @@ def _paths(data: dict[str, Any]) -> Iterator[tuple[Loc, str]]:
             yield loc, source
     for key in ("detector.model", "reid.model"):
         yield from ((loc, model) for loc, model in places(data, key) if isinstance(model, str) and is_path(model))
-    for key in ("ground.map", "cameras[].ground.file", "publish.keys"):
+    for key in ("ground.map", "cameras[].ground.file", "publish.keys", "uplink.nkey", "uplink.ca"):
         yield from ((loc, value) for loc, value in places(data, key) if isinstance(value, str) and value)

@@ -18,10 +18,10 @@ def schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Site.model_json_schema()}
 
 
-def reference() -> str:
+def reference(root: type[Section] = Site) -> str:
     """Every key with its default and meaning, as Markdown tables."""
     parts = []
-    for path, section in _sections(Site, ""):
+    for path, section in _sections(root, ""):
         heading = f"**`{path}`** " if path else ""
         fields = [(name, info) for name, info in section.model_fields.items() if not _section_in(info.annotation)]
         rows = [_row(name, info, f"{path}.{name}".removeprefix(".")) for name, info in fields]
@@ -30,9 +30,9 @@ def reference() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def fields_at(loc: Loc) -> list[str]:
+def fields_at(loc: Loc, root: type[Section] = Site) -> list[str]:
     """The keys that may stand at a place of the file."""
-    section: type[Section] = Site
+    section = root
     for key in loc:
         if isinstance(key, str):
             info = section.model_fields.get(key)
@@ -43,9 +43,9 @@ def fields_at(loc: Loc) -> list[str]:
     return list(section.model_fields)
 
 
-def sections_with(key: str) -> list[str]:
+def sections_with(key: str, root: type[Section] = Site) -> list[str]:
     """The sections that know a key, by path."""
-    return [path or "the top level" for path, section in _sections(Site, "") if key in section.model_fields]
+    return [path or "the top level" for path, section in _sections(root, "") if key in section.model_fields]
 
 
 def _sections(section: type[Section], path: str) -> Iterator[tuple[str, type[Section]]]:

@@ -18,6 +18,7 @@ def broken_rules(document: Document) -> list[Problem]:
         *_handoff_targets(document.data),
         *_image_sizes(document.data),
         *_exposed_endpoints(document.data),
+        *_uplink_endpoint(document.data),
         *_equal_endpoints(document),
     ]
 
@@ -73,6 +74,14 @@ def _exposed_endpoints(data: dict[str, Any]) -> Iterator[Problem]:
                 loc,
                 f"'{endpoint}' can be reached by other machines, unencrypted and by anyone; "
                 "bind to 127.0.0.1 or ipc://, name publish.keys, or set publish.insecure: true",
+            )
+
+
+def _uplink_endpoint(data: dict[str, Any]) -> Iterator[Problem]:
+    for loc, endpoint in places(data, "uplink.identities"):
+        if isinstance(endpoint, str) and endpoint_fault(endpoint) is None and not is_local(endpoint):
+            yield Problem(
+                loc, f"'{endpoint}' can be reached by other machines, unencrypted; bind to 127.0.0.1 or ipc://"
             )
 
 

@@ -38,7 +38,7 @@ from spoton_edge.config.kinds import (
     Zone,
     host_name,
 )
-from spoton_edge.messages import ENDPOINT, SNAPSHOT
+from spoton_edge.messages import ENDPOINT, IDENTITIES, SNAPSHOT
 
 
 class Section(BaseModel):
@@ -265,12 +265,24 @@ class Border(Section):
 class Uplink(Section):
     """Many boxes, one site."""
 
-    server: Text | None = Field(default=None, description="NATS server of the site; null: this box is the site")
+    server: Text | None = Field(
+        default=None,
+        description="NATS server that `uplink` talks to, the box's own leaf node; null: this box is the site",
+    )
+    nkey: Text | None = Field(default=None, description="file with the box's key for that server, if it asks for one")
+    ca: Text | None = Field(default=None, description="certificate that the server's is signed by; null: no TLS")
     pose: Row3 = Field(
         default=(0.0, 0.0, 0.0), description="the box's ground in the site's: [x, y, heading], metres, degrees"
     )
     border: tuple[Border, ...] = Field(default=(), description="edges shared with other boxes")
     share_appearance: Flag = Field(default=False, description="send appearance vectors to the site")
+    keep_mb: Count = Field(
+        default=256, description="what the leaf node keeps for a site that is away, at most, megabytes"
+    )
+    keep_h: Positive = Field(default=24.0, description="the same, hours")
+    identities: Endpoint = Field(
+        default=IDENTITIES, description="endpoint where `uplink` publishes who is whom on the site"
+    )
 
 
 class Site(Section):

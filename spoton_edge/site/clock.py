@@ -22,7 +22,7 @@ class Offset:
         """Takes in a round trip: when the question was sent and its answer received by our clock, and answered by the
         other's."""
         trip_s = received - sent
-        if 0 <= trip_s:
+        if trip_s >= 0:
             self._trips.append((now_s, trip_s, answered - (sent + received) / 2))
 
     def at(self, now_s: float) -> tuple[float, float] | None:

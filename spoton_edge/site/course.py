@@ -30,6 +30,7 @@ class Told:
     people: GlobalTracks | None = None
     camera: tuple[int, ...] = ()
     captured_ns: tuple[int, ...] = ()
+    site_ids: tuple[int, ...] = ()  # of the people; 0: none yet
 
 
 @dataclass(slots=True)
@@ -140,6 +141,7 @@ class Course:
             people,
             tuple(camera),
             tuple(boxes[number] for number in camera),
+            tuple(self.names.of_person(person) for person in people.global_id.tolist()),
         )
 
     def _number(self, key: Key) -> int:

@@ -6,9 +6,9 @@
     spoton.1.<site>.<box>.clock       a question, answered with the site's time
     spoton.1.<site>.identities        who is whom, by the site service
 
-Every message has `v`, the `run` of the box's daemon, a `seq` that counts per run of the uplink and kind from 1, and
-`time`, when what it tells of was captured, by the box's clock; `offset_ms` and `doubt_ms` say how far that clock was
-behind the site's then, and how well that is known.
+Every message has `v`, the `run` of the box's daemon, `link`, the run of the uplink, a `seq` that counts per link and
+kind from 1, and `time`, when what it tells of was captured, by the box's clock; `offset_ms` and `doubt_ms` say how far
+that clock was behind the site's then, and how well that is known.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ class Head:
 
     box: str
     run: str  # of the box's daemon
+    link: str  # the uplink's own run
     seq: int
     time: float  # by the box's clock
     offset_s: float | None = None  # to be added to it; None: not measured
@@ -150,7 +151,7 @@ def parse(name: str, payload: bytes) -> BoxMessage:
 def encode(message: BoxMessage) -> bytes:
     """The payload of a message; `parse` gives the message again, numbers as they are sent."""
     head = message.head
-    raw: Json = {"v": VERSION, "run": head.run, "seq": head.seq, "time": round(head.time, 3)}
+    raw: Json = {"v": VERSION, "run": head.run, "link": head.link, "seq": head.seq, "time": round(head.time, 3)}
     if head.offset_s is not None:
         raw |= {"offset_ms": round(1e3 * head.offset_s, 1), "doubt_ms": round(1e3 * head.doubt_s, 1)}
     match message:
@@ -175,12 +176,16 @@ def encode(message: BoxMessage) -> bytes:
 
 
 def _head(box: str, raw: Json) -> Head:
-    run, seq = raw["run"], raw["seq"]
-    if not NAME.fullmatch(box) or not RUN.fullmatch(run) or type(seq) is not int or not 0 < seq < 1 << 53:
+    run, link, seq = raw["run"], raw["link"], raw["seq"]
+    if (
+        not (NAME.fullmatch(box) and RUN.fullmatch(run) and RUN.fullmatch(link))
+        or type(seq) is not int
+        or not 0 < seq < 1 << 53
+    ):
         raise BadMessageError("no run or number")
     offset_s = None if raw.get("offset_ms") is None else 1e-3 * _number(raw["offset_ms"], 1e12)
     doubt_s = 1e-3 * _number(raw.get("doubt_ms", 0.0), 1e9)
-    return Head(box, run, seq, _number(raw["time"], 1e11), offset_s, abs(doubt_s))
+    return Head(box, run, link, seq, _number(raw["time"], 1e11), offset_s, abs(doubt_s))
 
 
 def _sights(head: Head, raw: Json) -> Sights:

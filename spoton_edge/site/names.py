@@ -93,6 +93,10 @@ class Names:
         self.site_id[gone] = site_id
         return [Change(gone, site_id, "handed_off" if was is None else "merged", was)]
 
+    def of_person(self, person: int) -> int:
+        """The site id of somebody by the associator's id; 0: none yet."""
+        return self._of_person.get(person, 0)
+
     def end(self, person: int) -> None:
         """The associator has forgotten somebody."""
         self._of_person.pop(person, None)

@@ -132,6 +132,6 @@ def tracklets(
         ground_cov=blurred,
         tall_m=np.full(rows, math.nan),
         embedding=looks,
-        has_embedding=looks.any(axis=1) if looks.shape[1] else np.zeros(rows, np.bool_),
+        has_embedding=np.asarray(looks.any(axis=1)),
         foot=np.full(rows, FootPoint.SEEN, np.uint8),
     )

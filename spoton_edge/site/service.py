@@ -1,0 +1,335 @@
+"""The site identity service: reads what the boxes' uplinks tell, says who is whom, and keeps nothing of its own.
+
+All it knows is in JetStream: started again, anywhere, it reads who was told to be whom, goes through the last minutes
+once more, and goes on with the same ids.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import secrets
+import time
+from collections import Counter
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext
+from nats.js.errors import Error as JetStreamError
+
+from spoton_edge import config
+from spoton_edge.gallery import Appearance
+from spoton_edge.site import messages, streams
+from spoton_edge.site.follower import Follower
+from spoton_edge.site.identity import Answers, SiteIdentity
+from spoton_edge.site.messages import BadMessageError, Binding, BoxEvent, BoxPlace
+from spoton_edge.site.names import Key
+from spoton_edge.site.plan import Border, Passage, Rules
+from spoton_edge.site.site_map import SiteMap
+from spoton_edge.site.streams import Errors, Source
+from spoton_edge.site.uplink import until
+from spoton_edge.systemd import Systemd
+
+log = logging.getLogger(__name__)
+
+TICK_S = 0.025
+ALIVE_S = 1.0
+MIND_S = 5.0
+REBUILD_S = 30.0  # more than anybody is remembered
+AT_ONCE = 400  # answers in a message
+KEPT_S = streams.BUCKET_TTL_S / 4  # after this an entry of the bucket is written again, as long as it holds
+
+
+def rules_of(hub: config.Hub, appearance: Appearance | None) -> Rules:
+    """What the file says of the site."""
+    passages = []
+    for link in hub.links:
+        out, into = Border(*link.leave.split("/")), Border(*link.enter.split("/"))
+        passages.append(Passage(out, into, link.travel_s))
+        if link.both_ways:
+            passages.append(Passage(into, out, link.travel_s))
+    return Rules(
+        boxes=tuple(box.name for box in hub.boxes),
+        passages=tuple(passages),
+        max_speed_mps=hub.identity.max_speed_mps,
+        forget_s=hub.identity.forget_s,
+        sync_window_s=hub.identity.sync_window_ms / 1e3,
+        appearance=appearance,
+    )
+
+
+class SiteService:
+    """One site's service. `run` once.
+
+    Attributes:
+        rebuilt_s: how long it took to know everything again; None: not yet.
+        lost: by box, messages that never came.
+        refused: by box, messages that were none.
+    """
+
+    def __init__(self, hub: config.Hub, appearance: Appearance | None = None) -> None:
+        """Raises PublishError, where an endpoint of `publish` cannot be bound."""
+        self.rebuilt_s: float | None = None
+        self.lost: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()
+        self._hub = hub
+        self._rules = rules_of(hub, appearance)
+        self._systemd = Systemd()
+        self._run = secrets.token_hex(8)
+        self._seq = 0
+        self._boxes = [Source(box.name, _domain(box)) for box in hub.boxes]
+        self._identity: SiteIdentity | None = None
+        self._stored: dict[str, bytes] = {}  # the bucket at the start
+        self._numbers: dict[tuple[str, str, str], int] = {}  # the last by box, link and kind
+        self._unsaved: list[Binding] = []
+        self._gone: list[Key] = []
+        self._saved_s: dict[Key, float] = {}  # when an entry was written
+        self._known_places: dict[str, BoxPlace] = {}
+        self._gaps: list[dict[str, Any]] = []
+        self._map = SiteMap(hub, self._run) if hub.publish.bind else None
+        self._stopping = asyncio.Event()
+
+    @property
+    def map_endpoint(self) -> str | None:
+        """Where the whole site is published."""
+        return None if self._map is None else self._map.endpoint
+
+    def stop(self) -> None:
+        """Have `run` return. From the event loop."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Until `stop`."""
+        hub = self._hub
+        self._systemd.status("waiting for the hub's NATS server")
+        client = await streams.connect(hub.server, f"site {hub.site}", nkey=hub.nkey, ca=hub.ca, error_cb=_mind)
+        try:
+            await client.subscribe(messages.subject(hub.site, "*", "clock"), cb=_tell_time)
+            await until(self._stopping, [self._serve(client)])
+        finally:
+            if self._map is not None:
+                self._map.close()
+            await client.close()
+
+    async def _serve(self, client: Client) -> None:
+        began = time.monotonic()
+        js = client.jetstream()
+        site = self._hub.site
+        await self._provide(js)
+        await self._read_bucket(client, js)
+        pins = {key: int(row["site_id"]) for key, row in _entries(self._stored).items()}
+        places = dict(_places(self._stored))
+        self._identity = SiteIdentity(self._rules, pins, places, late_s=self._hub.identity.late_s)
+        self._known_places = dict(places)
+        self._saved_s = {key: float(row.get("written", 0.0)) for key, row in _entries(self._stored).items()}
+        start_s = time.time() - self._rules.forget_s - REBUILD_S
+        followers = [
+            Follower(client, js, streams.site_stream(site, kind), self._take, start_s=start_s)
+            for kind in ("tracks", "looks")
+        ]
+        reading = [asyncio.ensure_future(follower.run()) for follower in followers]
+        try:
+            for follower in followers:
+                await follower.caught_up.wait()
+            self._answer(self._identity.finish())
+            self.rebuilt_s = time.monotonic() - began
+            log.info("site %s: everything known again in %.1f s; %d people", site, self.rebuilt_s, len(pins))
+            self._systemd.ready()
+            await asyncio.gather(self._tick(), self._save(client, js), self._mind(js), *reading)
+        finally:
+            for task in reading:
+                task.cancel()
+
+    async def _provide(self, js: JetStreamContext) -> None:
+        """The hub's streams and the bucket, as soon as the hub lets us."""
+        while True:
+            try:
+                for config_ in self._configs():
+                    await streams.ensure(js, config_)
+                await streams.ensure_bucket(js, self._hub.site, replicas=self._hub.replicas)
+            except (*Errors, JetStreamError) as error:
+                log.warning("the hub's streams cannot be made: %s", error)
+                await asyncio.sleep(1.0)
+            else:
+                return
+
+    def _configs(self) -> list[Any]:
+        return [
+            streams.hub_config(
+                self._hub.site, kind, self._boxes, replicas=self._hub.replicas, looks_s=self._rules.forget_s
+            )
+            for kind in ("tracks", "looks")
+        ]
+
+    async def _read_bucket(self, client: Client, js: JetStreamContext) -> None:
+        name = streams.bucket(self._hub.site)
+        prefix = f"$KV.{name}."
+
+        def take(subject: str, payload: bytes) -> None:
+            self._stored[subject.removeprefix(prefix)] = payload
+
+        follower = Follower(client, js, f"KV_{name}", take, start_s=None)
+        reading = asyncio.ensure_future(follower.run())
+        await follower.caught_up.wait()
+        reading.cancel()
+
+    def _take(self, subject: str, payload: bytes) -> None:
+        if self._identity is None:
+            return
+        box = subject.split(".")[-2]
+        try:
+            message = messages.parse(subject, payload)
+        except BadMessageError as error:
+            self.refused[box] += 1
+            if self.refused[box] == 1:
+                log.warning("box %s: a message was refused: %s", box, error)
+            return
+        kind = subject.rpartition(".")[2]
+        self._count(kind, message)
+        self._identity.take(message, time.time())
+        if isinstance(message, BoxEvent) and message.place is not None:
+            self._known_places.setdefault(box, message.place)
+
+    def _count(self, kind: str, message: messages.BoxMessage) -> None:
+        """Numbers that are missing are lost messages: announced, and counted."""
+        head = message.head
+        key = head.box, head.link, kind
+        before = self._numbers.get(key)
+        self._numbers[key] = max(head.seq, before or 0)
+        if before is not None and head.seq > before + 1:
+            lost = head.seq - before - 1
+            self.lost[head.box] += lost
+            self._gaps.append({"box": head.box, "of": kind, "lost": lost, "until": head.time})
+            log.warning("box %s: %d messages of %s were lost before %.3f", head.box, lost, kind, head.time)
+
+    def _answer(self, answers: Answers) -> None:
+        self._unsaved += answers.bindings
+        self._gone += answers.forgotten
+        if self._map is not None and answers.told is not None and self._identity is not None:
+            self._map.tell(answers.told, self._identity)
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            if self._identity is not None:
+                self._answer(self._identity.advance(time.time()))
+
+    async def _save(self, client: Client, js: JetStreamContext) -> None:
+        """Write down who is whom, then tell it; a sign of life now and then."""
+        told_s = -np.inf
+        while True:
+            await asyncio.sleep(TICK_S)
+            try:
+                while self._unsaved:
+                    some = self._unsaved[:AT_ONCE]
+                    await asyncio.gather(*(self._write(js, binding) for binding in some))
+                    await self._tell(client, {"identities": [asdict(binding) for binding in some]})
+                    del self._unsaved[: len(some)]
+                    told_s = time.monotonic()
+                while self._gaps:
+                    await self._tell(client, {"gap": self._gaps[0]})
+                    del self._gaps[0]
+                if time.monotonic() - told_s >= ALIVE_S:
+                    told_s = time.monotonic()
+                    await self._tell(client, {})
+                    await self._keep(js)
+                    self._report()
+            except (*Errors, JetStreamError) as error:
+                log.debug("the hub does not write: %s", error)
+                await asyncio.sleep(0.5)
+
+    async def _write(self, js: JetStreamContext, binding: Binding) -> None:
+        key = binding.box, binding.run, binding.id
+        value = {"site_id": binding.site_id, "since": binding.since, "written": time.time()}
+        await self._put(js, ".".join(map(str, key)), json.dumps(value).encode())
+        self._saved_s[key] = time.time()
+
+    async def _put(self, js: JetStreamContext, key: str, value: bytes) -> None:
+        await js.publish(f"$KV.{streams.bucket(self._hub.site)}.{key}", value)
+
+    async def _keep(self, js: JetStreamContext) -> None:
+        """Keep the bucket as it should be: places of boxes, entries that get old, and those of nobody any more."""
+        if self._identity is None:
+            return
+        for box, place in self._identity.places.items():
+            if self._known_places.get(box) != place or f"place.{box}" not in self._stored:
+                value = json.dumps({"outline": place.outline, "borders": place.borders}).encode()
+                await self._put(js, f"place.{box}", value)
+                self._known_places[box], self._stored[f"place.{box}"] = place, value
+        answers = self._identity.answers()
+        while self._gone:
+            key = self._gone[0]
+            if key not in answers:
+                await self._put(js, ".".join(map(str, key)), b"")
+                self._saved_s.pop(key, None)
+            del self._gone[0]
+        old = time.time() - KEPT_S
+        for key in [key for key, saved_s in self._saved_s.items() if saved_s < old and key in answers][:AT_ONCE]:
+            await self._write(js, Binding(*key, answers[key], self._saved_s[key], "appeared"))
+
+    async def _tell(self, client: Client, body: dict[str, Any]) -> None:
+        self._seq += 1
+        raw = {"v": messages.VERSION, "run": self._run, "seq": self._seq, "time": round(time.time(), 3), **body}
+        await client.publish(messages.identities(self._hub.site), json.dumps(raw, separators=(",", ":")).encode())
+
+    async def _mind(self, js: JetStreamContext) -> None:
+        """Have the hub ask leaf nodes again as soon as they are back."""
+        while True:
+            await asyncio.sleep(MIND_S)
+            for config_ in self._configs():
+                try:
+                    await streams.mind_sources(js, config_)
+                except (*Errors, JetStreamError) as error:
+                    log.debug("the hub's streams cannot be minded: %s", error)
+
+    def _report(self) -> None:
+        if self._identity is None:
+            return
+        now = time.time()
+        away = [box for box, heard in self._identity.heard.items() if now - heard.at_s > MIND_S]
+        people = len(set(self._identity.answers().values()))
+        state = f"{people} people on {len(self._rules.boxes) - len(away)} of {len(self._rules.boxes)} boxes"
+        self._systemd.status(f"{state}; lost {self.lost.total()}, late {self._identity.counts['late']}")
+        self._systemd.feed()
+        if self._map is not None:
+            self._map.status(self._identity, now)
+
+
+def _domain(box: config.HubBox) -> str | None:
+    domain = box.domain or box.name
+    return None if domain == streams.HUB_DOMAIN else domain
+
+
+def _entries(stored: dict[str, bytes]) -> dict[Key, dict[str, Any]]:
+    """The entries of the bucket that say who is whom."""
+    found = {}
+    for name, value in stored.items():
+        parts = name.split(".")
+        if len(parts) == 3 and value:
+            found[parts[0], parts[1], int(parts[2])] = json.loads(value)
+    return found
+
+
+def _places(stored: dict[str, bytes]) -> list[tuple[str, BoxPlace]]:
+    found = []
+    for name, value in stored.items():
+        first, _, box = name.partition(".")
+        if first == "place" and "." not in box and value:
+            raw = json.loads(value)
+            outline = tuple((float(x), float(y)) for x, y in raw["outline"])
+            borders = {key: tuple((float(x), float(y)) for x, y in zone) for key, zone in raw["borders"].items()}
+            found.append((box, BoxPlace(outline, borders)))
+    return found
+
+
+async def _tell_time(message: Msg) -> None:
+    if message.reply:
+        await message.respond(str(time.time_ns()).encode())
+
+
+async def _mind(error: Exception) -> None:
+    log.debug("nats: %s", error)

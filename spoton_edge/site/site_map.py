@@ -1,0 +1,113 @@
+"""The whole site published as a box publishes itself, its boxes in the place of cameras: the live map shows it."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from spoton_edge import config
+from spoton_edge.publisher import Publisher
+from spoton_edge.site.course import Told
+from spoton_edge.site.identity import SILENT_S, SiteIdentity
+from spoton_edge.types import (
+    CameraDescription,
+    CameraStatus,
+    GlobalTracks,
+    LinkDescription,
+    SiteDescription,
+    Status,
+    Views,
+)
+from spoton_edge.wire import Clock, Encoder
+
+
+class SiteMap:
+    """Publishes on its own endpoints. Raises PublishError, where one cannot be bound."""
+
+    def __init__(self, hub: config.Hub, run: str) -> None:
+        self._hub = hub
+        self._boxes = [box.name for box in hub.boxes]
+        self._encoder = Encoder(
+            hub.site, "site", run, self._boxes, boxes=False, clock=Clock(time.time_ns, time.time_ns)
+        )
+        self._publisher = Publisher(self._encoder, hub.publish.bind, snapshot=hub.publish.snapshot)
+        self._described = -1
+        self._batches = 0
+        self._people = 0
+
+    @property
+    def endpoint(self) -> str:
+        """The first of its endpoints."""
+        return self._publisher.endpoints[0]
+
+    def close(self) -> None:
+        """Release the endpoints."""
+        self._publisher.close()
+
+    def tell(self, told: Told, identity: SiteIdentity) -> None:
+        """Publish a step: everybody, by his site id."""
+        if told.people is None:
+            return
+        self._describe(identity)
+        people = _renamed(told.people, told.site_ids)
+        captured_ns = np.array(told.captured_ns, np.int64)
+        age_ms = (time.time_ns() - int(captured_ns.min())) / 1e6
+        self._batches, self._people = self._batches + 1, len(people)
+        self._publisher.publish(self._encoder.tracks(people, np.array(told.camera, np.int16), captured_ns, age_ms))
+
+    def status(self, identity: SiteIdentity, now_s: float) -> None:
+        """Publish how the boxes fare; once a second."""
+        cameras = [
+            CameraStatus(
+                name=name,
+                state="connecting" if not heard.at_s else "live" if now_s - heard.at_s < SILENT_S else "offline",
+                fps=0.0,
+                frames=0,
+                dropped=heard.late,
+                bad_frames=heard.refused,
+                skew_ms=None if heard.offset_s is None else -1e3 * heard.offset_s,
+            )
+            for name, heard in identity.heard.items()
+        ]
+        status = Status(cameras=cameras, batches=self._batches, batch_rate_hz=0.0, people=self._people)
+        self._publisher.publish(self._encoder.status(status, self._publisher.delivery()))
+
+    def _describe(self, identity: SiteIdentity) -> None:
+        """Publish where the boxes see, when that has changed."""
+        known = hash(tuple(sorted((name, place.outline) for name, place in identity.places.items())))
+        if known == self._described:
+            return
+        self._described = known
+        cameras = [
+            CameraDescription(name, None, None, identity.places[name].outline if name in identity.places else ())
+            for name in self._boxes
+        ]
+        links = [
+            LinkDescription(link.leave.partition("/")[0], link.enter.partition("/")[0], link.travel_s)
+            for link in self._hub.links
+        ]
+        self._publisher.publish(self._encoder.site(SiteDescription(cameras, links)))
+
+
+def _renamed(people: GlobalTracks, site_ids: tuple[int, ...]) -> GlobalTracks:
+    """The people who have a site id (0: none), in ascending order of it."""
+    named = np.array(site_ids, np.int64)
+    order = np.argsort(named, kind="stable")
+    order = order[named[order] > 0]
+    row_of = np.full(len(named), -1, np.int32)
+    row_of[order] = np.arange(len(order), dtype=np.int32)
+    row = row_of[people.views.row]
+    use = np.flatnonzero(row >= 0)
+    use = use[np.argsort(row[use], kind="stable")]
+    views = people.views
+    return GlobalTracks(
+        named[order],
+        people.xy[order],
+        people.velocity[order],
+        people.cov[order],
+        people.state[order],
+        people.age_s[order],
+        people.best_view[order],
+        Views(row[use], views.camera[use], views.track_id[use], views.xyxy[use], views.score[use]),
+    )

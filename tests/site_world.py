@@ -6,13 +6,17 @@ or, with a negative gap, seen by both. Everybody walks from box to box, at times
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import heapq
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from spoton_edge.gallery import Appearance
-from spoton_edge.site.messages import BoxEvent, BoxMessage, BoxPlace, Head, Look, Sights
+from spoton_edge.site.identity import SiteIdentity
+from spoton_edge.site.messages import Binding, BoxEvent, BoxMessage, BoxPlace, Head, Look, Sights
 from spoton_edge.site.plan import Border, Passage, Rules
 from spoton_edge.types import F8
 
@@ -129,3 +133,47 @@ class Street:
         alike = np.flatnonzero(rng.random(count) < self.look_alikes)
         vectors[alike] = vectors[(alike + 1) % count]
         return vectors
+
+
+Key = tuple[str, str, int]
+
+
+def play(
+    street: Street,
+    seconds: float,
+    *,
+    late_by: Callable[[str, float], float] = lambda box, time: 0.05,
+    pins: dict[Key, int] | None = None,
+    keep: Callable[[BoxMessage], bool] = lambda message: True,
+) -> tuple[SiteIdentity, dict[Key, int], list[Binding]]:
+    """The service's knowledge after `seconds`, who is behind everybody told of, and every answer that was given.
+
+    late_by: how long a message of a box, captured at `time`, takes to come; keep: which messages do not get lost.
+    """
+    identity = SiteIdentity(street.rules, pins)
+    truth: dict[Key, int] = {}
+    told: list[Binding] = []
+    waiting: list[tuple[float, int, BoxMessage]] = []
+    order = itertools.count()
+    for time, messages, who in street.steps(seconds):
+        truth |= who
+        for message in filter(keep, messages):
+            heapq.heappush(waiting, (time + late_by(message.head.box, time), next(order), message))
+        for now in (time + 0.1 * k for k in range(5)):
+            while waiting and waiting[0][0] <= now:
+                due, _, message = heapq.heappop(waiting)
+                identity.take(message, max(due, now))
+            told += identity.advance(now).bindings
+    for due, _, message in sorted(waiting, key=lambda entry: entry[:2]):
+        identity.take(message, due)
+    told += identity.finish().bindings
+    return identity, truth, told
+
+
+def mistaken(answers: Mapping[Key, int], truth: Mapping[Key, int]) -> int:
+    """How many people of boxes have an id that is mostly somebody else's."""
+    bearers: dict[int, Counter[int]] = {}
+    for key, person in truth.items():
+        if key in answers:
+            bearers.setdefault(answers[key], Counter())[person] += 1
+    return sum(count.total() - max(count.values()) for count in bearers.values())

@@ -18,6 +18,7 @@ from spoton_edge.site.names import Change, Key, Names
 from spoton_edge.site.plan import Rules
 from spoton_edge.types import F4, GlobalTracks
 
+SAME_NS = 15_000_000_000  # who was seen so long before his box started anew may have kept his id
 LOOK_WAITS_NS = 3_000_000_000  # for the next sight of its owner
 
 
@@ -56,6 +57,8 @@ class Course:
         self._keys: dict[int, Key] = {}
         self._seen_ns: dict[Key, int] = {}
         self._looks: dict[Key, tuple[int, F4]] = {}
+        self._run_now: dict[str, str] = {}
+        self._run_before: dict[str, tuple[str, int]] = {}
         self._next_number = 1
         self._dimension = 0
         self._swept_ns = 0
@@ -65,6 +68,7 @@ class Course:
         other = copy(self)
         other._associator, other.names, other.places = self._associator.branch(), self.names.copy(), dict(self.places)
         other._numbers, other._keys = dict(self._numbers), dict(self._keys)
+        other._run_now, other._run_before = dict(self._run_now), dict(self._run_before)
         other._seen_ns, other._looks = dict(self._seen_ns), dict(self._looks)
         return other
 
@@ -78,6 +82,7 @@ class Course:
             box, run = message.head.box, message.head.run
             camera = self._number_of_box[box]
             doubt_s = _doubt_s(message, self.rules.sync_window_s)
+            self._mind_run(box, run, when_ns)
             match message:
                 case Sights():
                     boxes[camera] = when_ns
@@ -148,10 +153,27 @@ class Course:
         """What the associator calls somebody on a box: unique also where a box starts anew and counts from 1."""
         number = self._numbers.get(key)
         if number is None:
-            number = self._numbers[key] = self._next_number
+            number = self._numbers[key] = self._number_before(key) or self._next_number
             self._keys[number] = key
-            self._next_number += 1
+            self._next_number = max(self._next_number, number + 1)
         return number
+
+    def _number_before(self, key: Key) -> int | None:
+        """Of whom a box that has started anew says that he is still the one whom it called so."""
+        box, run, person = key
+        before = self._run_before.get(box)
+        if before is None or before[0] == run:
+            return None
+        old = box, before[0], person
+        return self._numbers.pop(old, None) if self._seen_ns.get(old, 0) > before[1] - SAME_NS else None
+
+    def _mind_run(self, box: str, run: str, when_ns: int) -> None:
+        """Note which run of a box's daemon there was before this one, and when it ended."""
+        now = self._run_now.get(box)
+        if now != run:
+            if now is not None:
+                self._run_before[box] = now, when_ns
+            self._run_now[box] = run
 
     def _looks_of(self, rows: list[_Row], now_ns: int) -> F4:
         """The newest prototypes of those in sight (T, D), each used once."""
@@ -174,7 +196,9 @@ class Course:
         gone = [key for key, seen_ns in self._seen_ns.items() if seen_ns < since_ns]
         for key in gone:
             del self._seen_ns[key]
-            self._keys.pop(self._numbers.pop(key), None)
+            number = self._numbers.pop(key, None)
+            if number is not None:  # else he goes on in his box's next run
+                del self._keys[number]
             self.names.forget(key)
         return gone
 

@@ -20,7 +20,8 @@ from spoton_edge.site.plan import Rules
 log = logging.getLogger(__name__)
 
 SPAN_NS = 100_000_000
-KEEP_EVERY_NS = 5_000_000_000  # a branch to go back to
+KEEP_SPANS = 50  # a branch to go back to every five seconds,
+RECENT = 4  # for so many times that; further back every so many times that
 SILENT_S = 3.0  # a box not heard of for so long is not waited for
 MOST_LAG_S = 0.8  # nor is one that takes longer
 SLACK_S = 0.02
@@ -87,6 +88,11 @@ class SiteIdentity:
     def places(self) -> Mapping[str, BoxPlace]:
         """Where the boxes say they are."""
         return self._course.places
+
+    @property
+    def held(self) -> int:
+        """Messages that are kept for going back, and people of boxes that are known."""
+        return sum(map(len, self._spans.values())) + len(self._given)
 
     def take(self, message: BoxMessage, now_s: float) -> None:
         """Take in a message that has come now."""
@@ -166,16 +172,16 @@ class SiteIdentity:
         answers.told = told if told.people is not None else answers.told
 
     def _keep(self, span: int) -> None:
-        """Branch now and then; of what is further back, less and less often."""
-        if self._kept and (span - self._kept[-1][0]) * SPAN_NS < KEEP_EVERY_NS:
+        """Branch now and then; of what is further back, only some are kept."""
+        now = span // KEEP_SPANS
+        if (self._kept[-1][0] + 1) // KEEP_SPANS >= now:
             return
         self._kept.append((span - 1, self._course.branch()))
-        kept, wanted = [self._kept[-1]], 1
-        for entry in self._kept[-2::-1]:
-            if kept[-1][0] - entry[0] >= wanted * KEEP_EVERY_NS // SPAN_NS or entry is self._kept[0]:
-                kept.append(entry)
-                wanted = min(2 * wanted, 4)
-        self._kept = kept[::-1]
+        self._kept = [
+            entry
+            for k, entry in enumerate(self._kept)
+            if k == 0 or (entry[0] + 1) // KEEP_SPANS > now - RECENT or (entry[0] + 1) // KEEP_SPANS % RECENT == 0
+        ]
 
     def _drop(self) -> None:
         """What nobody can go back to any more. The oldest branch lies before everything that may still come."""

@@ -1,0 +1,188 @@
+"""What an uplink makes of its daemon's messages, and what it does where nothing can be written."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from nats.js.errors import ServiceUnavailableError
+
+from spoton_edge.messages import Message, parse
+from spoton_edge.site.clock import Offset
+from spoton_edge.site.digest import Digest, Pose, hull
+from spoton_edge.site.messages import BoxEvent, BoxMessage, Sights
+from spoton_edge.site.outbox import Letter, Outbox
+
+START = 1_800_000_000.0
+DOOR = {"door": [(4.0, 0.0), (6.0, 0.0), (6.0, 2.0), (4.0, 2.0)]}
+
+
+def tracks(time: float, people: dict[int, tuple[float, float]], run: str = "aa", state: str = "visible") -> Message:
+    rows = [
+        {
+            "id": number,
+            "x": x,
+            "y": y,
+            "vx": 0.0,
+            "vy": 0.0,
+            "cov": [0.01, 0.0, 0.01],
+            "state": state,
+            "age_s": 1.0,
+            "best_view": None,
+            "views": [],
+        }
+        for number, (x, y) in people.items()
+    ]
+    envelope = {"v": 1, "kind": "tracks", "site": "s", "box": "b", "run": run, "seq": 1, "time": time}
+    message = parse({**envelope, "captured": {"c1": START + time}, "age_ms": 0.0, "tracks": rows})
+    assert message is not None
+    return message
+
+
+def digest(pose: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> Digest:
+    return Digest("b", "0a", pose, DOOR, Offset())
+
+
+def told(box: Digest, message: Message) -> list[BoxMessage]:
+    return list(box.take(message, 0.0))
+
+
+def events(messages: Iterator[BoxMessage] | list[BoxMessage]) -> list[str]:
+    return [message.event for message in messages if isinstance(message, BoxEvent)]
+
+
+def test_positions_are_told_twice_a_second_at_the_same_times_on_every_box() -> None:
+    box = digest()
+    times = []
+    for step in range(100):
+        message = tracks(0.05 + 0.066 * step, {1: (1.0, 1.0)})
+        times += [m.head.time - START for m in told(box, message) if isinstance(m, Sights)]
+    assert 12 <= len(times) <= 15
+    assert all(time % 0.5 < 0.07 for time in times[1:])
+
+
+def test_births_deaths_and_crossings_are_told_once_each() -> None:
+    box = digest()
+    heard = []
+    for step in range(60):
+        time = 0.1 * step
+        where = {1: (0.2 + 0.2 * step, 1.0)} if step < 35 else {}
+        heard += [
+            (event.event, event.id, event.border)
+            for event in told(box, tracks(time, where))
+            if isinstance(event, BoxEvent)
+        ]
+    assert heard == [
+        ("box", -1, None),
+        ("born", 1, None),
+        ("entered", 1, "door"),
+        ("left", 1, "door"),
+        ("died", 1, None),
+    ]
+
+
+def test_who_is_new_is_told_of_at_once_with_everybody_else() -> None:
+    box = digest()
+    told(box, tracks(0.0, {1: (1.0, 1.0)}))
+    (born, sights) = told(box, tracks(0.1, {1: (1.0, 1.0), 2: (2.0, 2.0)}))
+    assert isinstance(born, BoxEvent)
+    assert isinstance(sights, Sights)
+    assert sights.id.tolist() == [1, 2]
+
+
+def test_numbers_of_a_kind_leave_none_out() -> None:
+    box = digest()
+    numbers: dict[str, list[int]] = {"events": [], "tracks": []}
+    for step in range(50):
+        for message in told(box, tracks(0.3 * step, {step // 10: (0.2 * step, 1.0)})):
+            numbers["events" if isinstance(message, BoxEvent) else "tracks"].append(message.head.seq)
+    assert all(found == list(range(1, len(found) + 1)) for found in numbers.values())
+
+
+def test_a_box_stands_on_the_site_as_its_pose_says() -> None:
+    (_, born, _) = told(digest((100.0, 50.0, 90.0)), tracks(0.0, {1: (3.0, 1.0)}))
+    assert isinstance(born, BoxEvent)
+    assert born.xy == pytest.approx((99.0, 53.0))
+
+
+@given(st.floats(-360, 360), st.floats(0.001, 1), st.floats(0.001, 1), st.floats(-0.99, 0.99))
+def test_a_turned_covariance_is_as_large_as_before(heading: float, xx: float, yy: float, along: float) -> None:
+    xy = along * (xx * yy) ** 0.5
+    turned = Pose((0.0, 0.0, heading)).spread(np.array([[xx, xy, yy]]))[0]
+    assert turned[0] + turned[2] == pytest.approx(xx + yy)
+    assert turned[0] * turned[2] - turned[1] ** 2 == pytest.approx(xx * yy - xy * xy, abs=1e-9)
+
+
+@given(st.lists(st.tuples(st.integers(-9, 9), st.integers(-9, 9)), min_size=3, max_size=30))
+def test_an_outline_turns_left_at_each_corner_and_leaves_nobody_out(points: list[tuple[int, int]]) -> None:
+    outline = hull(tuple((float(x), float(y)) for x, y in points))
+    for a, b in zip(outline, (*outline[1:], *outline[:1]), strict=True):
+        assert all((b[0] - a[0]) * (y - a[1]) - (b[1] - a[1]) * (x - a[0]) >= 0 for x, y in points)
+
+
+def test_a_new_run_of_the_daemon_begins_anew() -> None:
+    box = digest()
+    told(box, tracks(0.0, {1: (1.0, 1.0)}))
+    messages = told(box, tracks(0.1, {1: (1.0, 1.0)}, run="bb"))
+    assert events(messages) == ["box", "born"]
+    assert {message.head.run for message in messages} == {"bb"}
+
+
+def test_the_shortest_round_trip_knows_the_time_best() -> None:
+    offset = Offset()
+    assert offset.at(0.0) is None
+    offset.measure(0.0, 100.0, 105.4, 101.0)
+    offset.measure(2.0, 102.0, 107.01, 102.02)
+    offset.measure(4.0, 104.0, 109.3, 104.6)
+    found = offset.at(4.0)
+    assert found is not None
+    assert found[0] == pytest.approx(5.0)
+    assert 0.01 <= found[1] <= 0.011
+
+
+class Leaf:
+    """A leaf node whose disk may be full."""
+
+    def __init__(self) -> None:
+        self.full = False
+        self.written: list[str] = []
+
+    async def publish(self, subject: str, payload: bytes, timeout: float, headers: dict[str, str]) -> None:
+        if self.full:
+            raise ServiceUnavailableError(description="insufficient resources")
+        self.written.append(headers["Nats-Msg-Id"])
+
+
+def test_positions_go_first_where_nothing_can_be_written_and_the_loss_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spoton_edge.site.outbox.AGAIN_S", 0.0)
+    gaps: list[int] = []
+
+    async def run() -> tuple[Leaf, Outbox]:
+        leaf = Leaf()
+        leaf.full = True
+        outbox = Outbox(leaf, room_bytes=10_000)  # type: ignore[arg-type]
+        writing = asyncio.ensure_future(outbox.run(gaps.append))
+        for number in range(100):
+            outbox.put(Letter("tracks", "t", bytes(200), f"tracks/{number}"))
+            outbox.put(Letter("events", "e", bytes(50), f"events/{number}"))
+            await asyncio.sleep(0)
+        assert outbox.failing
+        leaf.full = False
+        while len(outbox):
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        writing.cancel()
+        return leaf, outbox
+
+    leaf, outbox = asyncio.run(run())
+    events = [name for name in leaf.written if name.startswith("events")]
+    positions = [name for name in leaf.written if name.startswith("tracks")]
+    assert events == [f"events/{number}" for number in range(100)]
+    assert positions == [f"tracks/{number}" for number in range(100 - len(positions), 100)]
+    assert outbox.lost == {"tracks": 100 - len(positions)}
+    assert sum(gaps) == outbox.lost.total()
+    assert not outbox.failing

@@ -40,7 +40,7 @@ exit codes:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; a user's mistake is a line on stderr, never a traceback."""
-    options = parser().parse_args(arguments)
+    options = parser().parse_args(site_verbs.spelt_out(sys.argv[1:] if arguments is None else arguments))
     logs.set_up(getattr(logging, options.log_level.upper()))
     _unwind_on(signal.SIGTERM, 128 + signal.SIGTERM)
     try:
@@ -157,12 +157,6 @@ def parser() -> argparse.ArgumentParser:
     explain = _verb(verbs, "explain", _explain, "Say why a person has its id: gate, distance, cosine, margin")
     explain.add_argument("id", type=int, help="the id")
     _control(explain)
-
-    uplink = _verb(verbs, "uplink", _uplink, "Join this box to a site of many, beside a running daemon")
-    _site(uplink)
-    uplink.add_argument("--key", type=Path, metavar="FILE", help="as of `watch`")
-    site = _verb(verbs, "site", _many, "Say who on one box is whom on another, for a site of many")
-    site.add_argument("hub", type=Path, metavar="HUB.yaml", help="the site's boxes, and the ways between them")
 
     keys = _verb(verbs, "keys", None, "Say who may subscribe to encrypted endpoints (publish.keys)")
     key_verbs = keys.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -366,16 +360,6 @@ def _explain(options: argparse.Namespace) -> int:
     from spoton_edge import control
 
     return control.explain(_endpoint(options), options.id)
-
-
-def _uplink(options: argparse.Namespace) -> int:
-    code: int = _part("site.verbs", "site").uplink(options.site, options.key)
-    return code
-
-
-def _many(options: argparse.Namespace) -> int:
-    code: int = _part("site.verbs", "site").site(options.hub)
-    return code
 
 
 def _keys_new(options: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ import pytest
 
 from spoton_edge import config
 from spoton_edge.errors import ConfigError, ExitCode
+from spoton_edge.site_verbs import spelt_out
 
 GOOD = """\
 site: mall
@@ -17,6 +18,21 @@ boxes:
 links:
   - {leave: lobby/east, enter: hall/west, travel_s: [2, 15]}
 """
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        (["site", "hub.yaml"], ["site", "serve", "hub.yaml"]),
+        (["--log-level", "debug", "site", "hub.yaml"], ["--log-level", "debug", "site", "serve", "hub.yaml"]),
+        (["site", "enroll", "box"], ["site", "enroll", "box"]),
+        (["site", "--help"], ["site", "--help"]),
+        (["site"], ["site"]),
+        (["reload", "--site", "site"], ["reload", "--site", "site"]),
+    ],
+)
+def test_a_site_is_served_without_a_word_for_it(given: list[str], meant: list[str]) -> None:
+    assert spelt_out(given) == meant
 
 
 def faults(path: Path, text: str) -> list[str]:

@@ -3,8 +3,8 @@
     spoton.1.<site>.<box>.tracks      where everybody on a box is, twice a second, on the site's ground
     spoton.1.<site>.<box>.events      births, deaths, merges and crossings of borders; what the box is; what was lost
     spoton.1.<site>.<box>.looks       prototypes of appearance, where the box shares them; kept in memory only
-    spoton.1.<site>.<box>.clock       a question, answered with the site's time
     spoton.1.<site>.identities        who is whom, by the site service
+    spoton.1.<site>.clock             a question, answered with the site's time
 
 Every message has `v`, the `run` of the box's daemon, `link`, the run of the uplink, a `seq` that counts per link and
 kind from 1, and `time`, when what it tells of was captured, by the box's clock; `offset_ms` and `doubt_ms` say how far
@@ -125,6 +125,11 @@ def subject(site: str, box: str, kind: str) -> str:
 def identities(site: str) -> str:
     """Where the site service's answers go."""
     return f"spoton.{VERSION}.{site}.identities"
+
+
+def clock(site: str) -> str:
+    """Where the site's time is asked for: an empty request, answered by Unix nanoseconds."""
+    return f"spoton.{VERSION}.{site}.clock"
 
 
 def parse(name: str, payload: bytes) -> BoxMessage:

@@ -108,7 +108,7 @@ class SiteService:
         self._systemd.status("waiting for the hub's NATS server")
         client = await streams.connect(hub.server, f"site {hub.site}", nkey=hub.nkey, ca=hub.ca, error_cb=_mind)
         try:
-            await client.subscribe(messages.subject(hub.site, "*", "clock"), cb=_tell_time)
+            await client.subscribe(messages.clock(hub.site), cb=_tell_time)
             await until(self._stopping, [self._serve(client)])
         finally:
             if self._map is not None:
@@ -282,7 +282,8 @@ class SiteService:
             await asyncio.sleep(MIND_S)
             for config_ in self._configs():
                 try:
-                    await streams.mind_sources(js, config_)
+                    silent = await streams.mind_sources(js, config_)
+                    log.debug("asked anew: %s", ", ".join(silent) or "none")
                 except (*Errors, JetStreamError) as error:
                     log.debug("the hub's streams cannot be minded: %s", error)
 

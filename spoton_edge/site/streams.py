@@ -164,10 +164,11 @@ async def mind_sources(js: JetStreamContext, config: api.StreamConfig) -> list[s
     """Have the hub's stream ask those of its sources anew that it has not heard of, which it does by itself only after
     most of a minute; their names."""
     info = await js.stream_info(config.name or "")
-    silent = [
-        source.name for source in info.sources or [] if source.active is None or not 0 <= source.active < STALE_S * 1e9
-    ]
+    heard = {
+        source.name for source in info.sources or [] if source.active is not None and 0 <= source.active < STALE_S * 1e9
+    }
+    silent = [source.name for source in config.sources or [] if source.name not in heard]
     if silent:
-        await js.update_stream(config.evolve(sources=[s for s in config.sources or [] if s.name not in silent]))
+        await js.update_stream(config.evolve(sources=[s for s in config.sources or [] if s.name in heard]))
         await js.update_stream(config)
     return silent

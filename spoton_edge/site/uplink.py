@@ -24,10 +24,9 @@ from spoton_edge import config
 from spoton_edge.client import AsyncSubscriber
 from spoton_edge.messages import Missed
 from spoton_edge.publisher import Publisher
-from spoton_edge.site import messages, streams
+from spoton_edge.site import bucket, messages, streams
 from spoton_edge.site.clock import Offset
 from spoton_edge.site.digest import Digest
-from spoton_edge.site.follower import Follower
 from spoton_edge.site.messages import BoxEvent, BoxMessage, Look
 from spoton_edge.site.outbox import Letter, Outbox
 from spoton_edge.site.streams import Errors
@@ -150,7 +149,7 @@ class Uplink:
 
     async def _ask_time(self, client: Client) -> None:
         """Round trips to the site service, whose clock is the site's."""
-        subject = messages.subject(self._site.site, self._site.box, "clock")
+        subject = messages.clock(self._site.site)
         while True:
             sent = time.time()
             try:
@@ -179,30 +178,20 @@ class Uplink:
 
     async def _follow(self, client: Client) -> None:
         """Read what is known of this box in the bucket, at the start and whenever an answer was missed."""
-        js = client.jetstream(domain=streams.HUB_DOMAIN)
-        name = streams.bucket(self._site.site)
-        subject = f"$KV.{name}.{self._site.box}.>"
         while True:
             await self._resync.wait()
             self._resync.clear()
-            follower = Follower(client, js, f"KV_{name}", self._hear_entry, start_s=None, subject=subject)
-            reading = asyncio.ensure_future(follower.run())
             try:
-                async with asyncio.timeout(SILENT_S):
-                    await follower.caught_up.wait()
-            except TimeoutError:
+                entries = await bucket.read(client, self._site.site, self._site.box, SILENT_S)
+            except Errors:
                 self._resync.set()  # the link is cut, or there is no bucket yet
                 await asyncio.sleep(AGAIN_S)
-            finally:
-                reading.cancel()
-
-    def _hear_entry(self, subject: str, payload: bytes) -> None:
-        try:
-            *_, run, number = subject.split(".")
-            row = json.loads(payload)
-            self._learn(run, int(number), int(row["site_id"]), float(row["since"]))
-        except (KeyError, TypeError, ValueError):
-            return  # an entry that was deleted
+                continue
+            for name, value in entries.items():
+                if value:  # else it was deleted
+                    run, _, number = name.partition(".")
+                    row = json.loads(value)
+                    self._learn(run, int(number), int(row["site_id"]), float(row["since"]))
 
     def _learn(self, run: str, number: int, site_id: int, since: float) -> None:
         if self._site_id.get((run, number), (0, 0.0))[0] != site_id:

@@ -28,7 +28,7 @@ class Program:
 
     def __init__(self, server: Server | None, log_file: Path, *arguments: str | Path) -> None:
         prefix = [] if server is None else server.place.prefix
-        self._command = [*prefix, sys.executable, "-m", "spoton_edge", *map(str, arguments)]
+        self._command = [*prefix, sys.executable, "-m", "spoton_edge", "--log-level", "debug", *map(str, arguments)]
         self._log_file = log_file
         self.process = self._begin()
 

@@ -53,6 +53,13 @@ class Crew:
             x += 0.1 * speed
         return x
 
+    def stand(self, x: float, person: dict[str, int], box: str) -> dict[int, int]:
+        """Somebody stands at x until the box knows who he is on the site, and that."""
+        end = time.monotonic() + 30
+        while not (found := self.site_ids(box)) and time.monotonic() < end:
+            self.walk(0.5, x, person=person)
+        return found
+
     def site_ids(self, box: str) -> dict[int, int]:
         """The site's id by the box's, of everybody in the newest message of tracks."""
         subscriber = self.subscribers[box]
@@ -70,10 +77,6 @@ def crew(tmp_path: Path) -> Iterator[Crew]:
 
 def test_somebody_who_walks_to_another_box_keeps_the_id_of_the_site(crew: Crew) -> None:
     ids = {"one": 7, "two": 3}
-    end = time.monotonic() + 30
-    while not crew.site_ids("one") and time.monotonic() < end:
-        crew.walk(0.5, 10.0, person=ids)
-    first = crew.site_ids("one")[7]
-    crew.walk(8.0, 10.0, 1.2, person=ids)
-    crew.walk(1.0, 19.0, person=ids)
-    assert crew.site_ids("two") == {3: first}
+    first = crew.stand(10.0, ids, "one")[7]
+    there = crew.walk(8.0, 10.0, 1.2, person=ids)
+    assert crew.stand(there, ids, "two") == {3: first}

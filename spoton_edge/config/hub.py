@@ -67,8 +67,12 @@ class Hub(Section):
     server: Text | tuple[Text, ...] = Field(
         default="nats://127.0.0.1:4222", description="the hub's NATS server, or a list of a cluster's"
     )
-    nkey: Text | None = Field(default=None, description="file with the service's key, if the server asks for one")
-    ca: Text | None = Field(default=None, description="certificate that the server's is signed by; null: no TLS")
+    nkey: Text | None = Field(
+        default=None, description="file with the service's key; default: its credential, if there is one"
+    )
+    ca: Text | None = Field(
+        default=None, description="certificate that the server's is signed by; default: its credential, else no TLS"
+    )
     replicas: Annotated[int, Field(strict=True, ge=1, le=5)] = Field(
         default=1, description="servers of the cluster that keep each message"
     )

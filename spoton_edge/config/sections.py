@@ -269,7 +269,10 @@ class Uplink(Section):
         default=None,
         description="NATS server that `uplink` talks to, the box's own leaf node; null: this box is the site",
     )
-    nkey: Text | None = Field(default=None, description="file with the box's key for that server, if it asks for one")
+    nkey: Text | None = Field(
+        default=None,
+        description="file with the box's key for that server; default: the service's credential, if there is one",
+    )
     ca: Text | None = Field(default=None, description="certificate that the server's is signed by; null: no TLS")
     pose: Row3 = Field(
         default=(0.0, 0.0, 0.0), description="the box's ground in the site's: [x, y, heading], metres, degrees"

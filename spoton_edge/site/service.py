@@ -106,7 +106,13 @@ class SiteService:
         """Until `stop`."""
         hub = self._hub
         self._systemd.status("waiting for the hub's NATS server")
-        client = await streams.connect(hub.server, f"site {hub.site}", nkey=hub.nkey, ca=hub.ca, error_cb=_mind)
+        client = await streams.connect(
+            hub.server,
+            f"site {hub.site}",
+            nkey=hub.nkey or streams.credential("service.key"),
+            ca=hub.ca or streams.credential("ca.pem"),
+            error_cb=_mind,
+        )
         try:
             await client.subscribe(messages.clock(hub.site), cb=_tell_time)
             await until(self._stopping, [self._serve(client)])

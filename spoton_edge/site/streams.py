@@ -6,8 +6,9 @@ kept in memory only, and for no longer than anybody is remembered.
 
 from __future__ import annotations
 
+import os
 import ssl
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,8 +55,17 @@ def bucket(site: str) -> str:
     return f"spoton-{messages.VERSION}-{site}-identities"
 
 
+def credential(name: str, environment: Mapping[str, str] = os.environ) -> str | None:
+    """The file of a credential that systemd has loaded for this service, if it has."""
+    folder = environment.get("CREDENTIALS_DIRECTORY")
+    path = Path(folder or ".") / name
+    return str(path) if folder is not None and path.exists() else None
+
+
 async def connect(servers: str | Sequence[str], name: str, *, nkey: str | None, ca: str | None, **more: Any) -> Client:
     """A connection that lasts: to whatever server answers, again and again.
+
+    nkey, ca: files, or None.
 
     Raises:
         CredentialError: the key or the certificate cannot be read.

@@ -83,7 +83,11 @@ class Uplink:
         uplink = self._site.uplink
         self._systemd.status(f"waiting for {self._server}")
         client = await streams.connect(
-            self._server, f"uplink {self._site.box}", nkey=uplink.nkey, ca=uplink.ca, error_cb=_mind
+            self._server,
+            f"uplink {self._site.box}",
+            nkey=uplink.nkey or streams.credential("box.key"),
+            ca=uplink.ca,
+            error_cb=_mind,
         )
         try:
             js = client.jetstream()
@@ -138,7 +142,6 @@ class Uplink:
                     continue
                 for told in self._digest.take(message, time.monotonic()):
                     self._put(outbox, told)
-                self._systemd.feed()
 
     def _put(self, outbox: Outbox, message: BoxMessage) -> None:
         kind = "events" if isinstance(message, BoxEvent) else "looks" if isinstance(message, Look) else "tracks"
@@ -227,6 +230,7 @@ class Uplink:
         while True:
             away = self._heard_s is None or time.monotonic() - self._heard_s > SILENT_S
             state = "the site is away" if away else f"{len(self._site_id)} people have an id of the site"
+            self._systemd.feed()
             self._systemd.status(f"{state}; {outbox.written} messages, {outbox.lost.total()} lost {outbox.failing}")
             if not measured and time.monotonic() - began > MEASURED_S and outbox.written:
                 measured = True

@@ -313,7 +313,7 @@ def cuda_problem() -> str | None:
     try:
         av.CodecContext.create("h264", "r", hwaccel=HWAccel("cuda", allow_software_fallback=False))
     except (av.FFmpegError, NotImplementedError, RuntimeError, ValueError) as error:
-        return getattr(error, "strerror", None) or str(error)
+        return f"FFmpeg opens no CUDA device: {(getattr(error, 'strerror', None) or str(error)).lower()}"
     return None
 
 

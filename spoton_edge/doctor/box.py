@@ -58,7 +58,7 @@ def libraries() -> Iterator[Finding]:
         yield wrong("decoders", f"this build of PyAV has none for {', '.join(missing)}", "pip install --upgrade av")
     else:
         cuda = cuda_problem()
-        yield good("decoders", f"H.264, H.265, MJPEG; on the GPU: {f'no ({cuda.lower()})' if cuda else 'yes'}")
+        yield good("decoders", f"H.264, H.265, MJPEG; on the GPU: {f'no ({cuda})' if cuda else 'yes'}")
 
 
 def networks(site: config.Site, cache: Path) -> Iterator[Finding]:

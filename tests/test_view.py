@@ -11,6 +11,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
+from spoton_edge.cli import main
 from spoton_edge.control import ControlServer
 from spoton_edge.endpoints import control_endpoint, preview_endpoint
 from spoton_edge.errors import ConfigError, UsageError
@@ -239,6 +240,25 @@ def test_why_an_id_is_asked_of_the_daemon_by_its_control_socket(publisher: Publi
 
 def test_a_daemon_that_is_only_heard_is_not_asked_why(shared: tuple[Publisher, Served]) -> None:
     assert shared[1].ask("/explain/7").status == 404
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("nonsense",), "cannot connect to nonsense"),
+        (("tcp://127.0.0.1:x",), "write tcp://ADDRESS:PORT"),
+        (("--key", "absent.key"), "--key absent.key: no such file or directory"),
+    ],
+)
+def test_what_cannot_be_heard_is_one_line_and_no_address(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], said: str
+) -> None:
+    assert main(["view", *arguments, "--bind", "127.0.0.1:0"]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith("error: ")
+    assert said in told.err
+    assert told.err.count("\n") == 1
 
 
 def test_the_site_file_says_where_everything_is(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from websockets.sync.client import connect
 
 from spoton_edge.errors import UsageError
 from spoton_edge.web import Address
+from spoton_edge.web.address import check_name
 from tests.web import ROOT, Served, serving
 
 SERVER = """
@@ -257,6 +258,19 @@ def test_a_port_in_use_is_one_line_and_exit_code_2() -> None:
     )
 
 
+def test_a_host_that_is_more_than_a_name_is_one_line_and_exit_code_2() -> None:
+    for name in ("map.example.org:8443", "map/", "", "[::1]", "-x", "a b"):
+        with pytest.raises(UsageError, match="write the name alone"):
+            check_name(name)
+    for name in ("map.example.org", "box-1", "m"):
+        check_name(name)
+    options = '{"bind": "127.0.0.1:0", "hosts": ["https://map.example.org"]}'
+    command = [sys.executable, "-c", SERVER, options]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60, check=False)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == "--host https://map.example.org: write the name alone, as in map.example.org\n"
+
+
 def test_a_port_is_free_again_at_once() -> None:
     with serving("-c", SERVER, LOOPBACK) as first, connect(f"ws://{first.host}/talk", proxy=None):
         assert first.stop() == 0
@@ -266,7 +280,7 @@ def test_a_port_is_free_again_at_once() -> None:
 
 def test_without_a_screen_the_way_through_ssh_is_printed() -> None:
     with serving("-c", SERVER, LOOPBACK, env=HEADLESS) as served:
-        assert served.lines[0] == f"test page: {served.url}"
+        assert served.lines == ("opened", f"test page: {served.url}")
         assert served.process.stdout is not None
         port = served.host.rpartition(":")[2]
         assert f"ssh -L {port}:127.0.0.1:{port} " in served.process.stdout.readline()

@@ -77,7 +77,9 @@ def run(daemon: Daemon, *, bind: str, hosts: Sequence[str] = (), browse: bool = 
                 subscriber = AsyncSubscriber(daemon.endpoint, snapshot=daemon.snapshot, key=daemon.key)
                 stack.callback(subscriber.close)
                 pictures = AsyncPictures(daemon.preview, key=daemon.key) if daemon.preview else None
-            except (ValueError, OSError) as error:
+            except OSError as error:
+                raise UsageError(f"--key {daemon.key}: {(error.strerror or str(error)).lower()}") from None
+            except ValueError as error:
                 raise UsageError(str(error)) from None
             if pictures:
                 stack.callback(pictures.close)

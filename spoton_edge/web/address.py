@@ -6,11 +6,13 @@ import errno
 import getpass
 import ipaddress
 import os
+import re
 import socket
 from dataclasses import dataclass
 
 from spoton_edge.errors import UsageError
 
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
 _REMEDIES = {
     errno.EADDRINUSE: "another program listens there; stop it, or take any free port with --bind {host}:0",
     errno.EADDRNOTAVAIL: "this machine has no such address; give another --bind",
@@ -67,6 +69,16 @@ class Address:
             remedy = _REMEDIES.get(error.errno or 0, (error.strerror or "").lower()).format(host=host)
             raise UsageError(f"cannot listen on {host}:{self.port}: {remedy}") from None
         return listening
+
+
+def check_name(name: str) -> None:
+    """Whether this is the name of a host, and nothing else.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"--host {name}: write the name alone, as in map.example.org")
 
 
 def url(listening: socket.socket, token: str | None) -> str:

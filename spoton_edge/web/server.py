@@ -21,7 +21,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 
 from spoton_edge.errors import ExitCode, SpotOnError
-from spoton_edge.web.address import Address, has_screen, tunnel, url
+from spoton_edge.web.address import Address, check_name, has_screen, tunnel, url
 from spoton_edge.web.guard import Access, Guard
 
 LEAVE_S = 2  # at the end, for answers under way
@@ -55,15 +55,17 @@ def serve(
         bind: ADDRESS:PORT; port 0 takes any.
         what: printed before the address.
         guarded: ask for a token also on loopback.
-        hosts: names by which a reverse proxy asks; where there are any, a token is asked for.
+        hosts: the names by which a reverse proxy asks; where there are any, a token is asked for.
         background: a context that is open, in the server's event loop, while it serves.
         browse: open a browser, where there is a screen.
 
     Raises:
-        UsageError: the address cannot be had.
+        UsageError: the address cannot be had, or one of hosts is no name.
         SpotOnError: whatever `background` raises.
     """
     address = Address.parse(bind)
+    for name in hosts:
+        check_name(name)
     names = {*hosts} if address.loopback else {*hosts, socket.gethostname()}
     token = secrets.token_urlsafe(32) if guarded or hosts or not address.loopback else None
     app = application(routes, Access(token, names))
@@ -72,11 +74,14 @@ def serve(
         lines = [f"{what}: {where}", *(f"behind the proxy: https://{name}/?token={token}" for name in hosts)]
         if not has_screen() and address.loopback:
             lines.append(f"from another machine: {tunnel(listening)}  and open that address there")
-        sys.stdout.write("\n".join(lines) + "\n")
-        sys.stdout.flush()
-        if browse and has_screen():
-            threading.Thread(target=webbrowser.open, args=(where,), daemon=True).start()
-        asyncio.run(_serve(app, listening, background))
+
+        def announce() -> None:
+            sys.stdout.write("\n".join(lines) + "\n")
+            sys.stdout.flush()
+            if browse and has_screen():
+                threading.Thread(target=webbrowser.open, args=(where,), daemon=True).start()
+
+        asyncio.run(_serve(app, listening, background, announce))
     return ExitCode.STOPPED
 
 
@@ -84,6 +89,7 @@ async def _serve(
     app: Starlette,
     listening: socket.socket,
     background: Callable[[], AbstractAsyncContextManager[object]] | None,
+    announce: Callable[[], None],
 ) -> None:
     server = _Server(
         uvicorn.Config(
@@ -102,6 +108,7 @@ async def _serve(
     )
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # what it says of its start, we have said
     async with background() if background else nullcontext():
+        announce()  # not before: what `background` needs may be missing
         await server.serve(sockets=[listening])
 
 

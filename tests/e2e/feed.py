@@ -52,6 +52,7 @@ class Walk:
 
     def __init__(self, count: int, first_id: int = 1) -> None:
         self.ids = np.arange(first_id, first_id + count)
+        self.states: dict[int, TrackState] = {}  # by id; who is not in here is visible
         self._phase = np.arange(count) * 0.37
         self._y = 0.6 + (TOP_M - PERSON_M - 0.8) * ((np.arange(count) * 0.618) % 1)
 
@@ -64,14 +65,15 @@ class Walk:
         return np.column_stack([x, self._y]), np.column_stack([np.where(out, SPEED_MPS, -SPEED_MPS), 0 * x])
 
     def tracks(self, at_s: float) -> GlobalTracks:
-        """The people and the boxes around them."""
+        """The people, and the boxes around those that are visible."""
         xy, velocity = self.places(at_s)
         count = len(xy)
+        state = np.array([self.states.get(identity, TrackState.VISIBLE) for identity in self.ids.tolist()], np.uint8)
         boxes, rows, cameras = [], [], []
         for row, (x, y) in enumerate(xy):
             for camera, left in enumerate(LEFT_M):
                 u, v = (x - left) * PX_PER_M, (TOP_M - y) * PX_PER_M
-                if 0 <= u < SIZE[0]:
+                if 0 <= u < SIZE[0] and state[row] == TrackState.VISIBLE:
                     boxes.append((u - 15, v - PERSON_M * PX_PER_M, u + 15, v))
                     rows.append(row)
                     cameras.append(camera)
@@ -88,7 +90,7 @@ class Walk:
             xy=xy,
             velocity=velocity,
             cov=np.tile([0.09, 0.02, 0.04], (count, 1)),
-            state=np.full(count, TrackState.VISIBLE, np.uint8),
+            state=state,
             age_s=np.full(count, at_s),
             best_view=best,
             views=views,

@@ -19,7 +19,7 @@ import zmq
 from playwright.sync_api import Browser, expect
 
 from spoton_edge.client import Subscriber
-from spoton_edge.types import Event, MapDescription, Reason
+from spoton_edge.types import Event, MapDescription, Reason, TrackState
 from tests.e2e.browser import MainThread, chromium, opened
 from tests.e2e.feed import CAMERAS, SPEED_MPS, Feed
 from tests.e2e.map_page import WAIT_S, read, row, until
@@ -111,6 +111,32 @@ def test_a_click_on_a_camera_shows_what_it_covers_and_its_health_is_told(browser
         until(lambda: read(page, "ground", [-4.03, 2.97]) != plain)
         page.mouse.click(*read(page, "mark_at", "west"))  # the same by its mark on the map
         expect(card).to_have_attribute("aria-pressed", "false")
+
+
+@pytest.fixture
+def states(daemon: Feed) -> Iterator[dict[int, TrackState]]:
+    """Of the people of the hall, as long as a test wants them to be in others."""
+    yield daemon.walk.states
+    daemon.walk.states.clear()
+
+
+def test_whether_somebody_is_visible_predicted_or_lost_is_shown(
+    browser: Browser, hall: Served, states: dict[int, TrackState]
+) -> None:
+    with opened(browser, hall.url) as page:
+        expect(row(page, 3)).to_contain_text("visible")
+        ink = until(lambda: read(page, "dot", 3))
+        states[3] = TrackState.COASTING
+        expect(row(page, 3)).to_contain_text("predicted")
+        until(lambda: not np.allclose(read(page, "dot", 3), ink, atol=40))  # a ring
+        expect(page.locator("#count")).to_have_text("3")
+        states[3] = TrackState.LOST
+        expect(row(page, 3)).to_have_count(0)
+        expect(page.locator("#count")).to_have_text("2")
+        assert read(page, "place", 3)  # fading on the map, where it was last
+        del states[3]
+        expect(row(page, 3)).to_contain_text("visible")
+        until(lambda: np.allclose(read(page, "dot", 3), ink, atol=6))
 
 
 def test_pause_scrub_and_replay(browser: Browser, hall: Served) -> None:

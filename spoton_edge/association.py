@@ -20,6 +20,7 @@ from spoton_edge.gallery import Appearance
 from spoton_edge.global_track import Motion, Records, TrackTable, joined
 from spoton_edge.ground_plane import GroundPlane, Site
 from spoton_edge.handoff import Handoff, Link
+from spoton_edge.impostors import Impostor, Impostors
 from spoton_edge.life import LifeBook, reasoned
 from spoton_edge.looks import Looks
 from spoton_edge.matching import Match, match_tracklets
@@ -80,6 +81,10 @@ class Associator:
         self._crops = CropSchedule(crops_per_batch, refresh_s, self._sizes)
         self._stature = Stature(self.policy, len(self.site.planes))
         self._twins = Twins(self.policy)
+        sure_nats = self.policy.exchange_nats + self.policy.posterior_nats
+        self._impostors = Impostors(self.policy.posterior_nats, sure_nats)
+        self._named_ns: dict[int, int] = {}  # by uid, when somebody got a new id, of late
+        self._not_he: dict[int, int] = {}  # by uid of a candidate, the id that he turned out not to have
         self._life = LifeBook()
         self._parted: dict[int, int] = {}  # by uid of a candidate, that of the person whose view began it
         self._next_id = next_id or count(first_id).__next__
@@ -122,6 +127,7 @@ class Associator:
         self._looks.inherit(before._looks)
         self._stature.inherit(before._stature)
         self._twins.inherit(before._twins)
+        self._impostors, self._not_he, self._named_ns = before._impostors, before._not_he, before._named_ns
         self._crops.budget_hits = before.budget_hits
         self._next_id, self._began_ns = before._next_id, before._began_ns
         self._resumption = before._resumption
@@ -143,6 +149,7 @@ class Associator:
         self._looks = self._looks.of_another_model(appearance)
         self._tracks.record["entry"] = self._lost["entry"] = -1
         self._book.entry["embedded_ns"] = 0
+        self._impostors.keep(set())
 
     @property
     def budget_hits(self) -> int:
@@ -159,7 +166,11 @@ class Associator:
 
         Never one that overlaps another person or is cut by the picture: its crop would teach the wrong looks.
         """
-        return self._crops.wanted(tracklets, self._book, self._tracks, self._twins.in_crowd)
+        return self._crops.wanted(tracklets, self._book, self._tracks, self._ambiguous)
+
+    def _ambiguous(self, uid: I8) -> Bool:
+        """Which tracks, by uid (n,), could be mistaken for others, or have been."""
+        return self._twins.in_crowd(uid) | self._impostors.doubted(uid)
 
     def explain(self, global_id: int) -> list[Event]:
         """Why a track has its id: its decisions, oldest first; the last 64 are kept."""
@@ -185,8 +196,10 @@ class Associator:
         self._begin(seen, found.track, held, at)
         self._note(seen, found, held, at, events)
         flags = self._weigh(seen, found, camera, weight)
-        self._looks.learn(seen, found.track, held, at, self._book, self._tracks.record)
+        looked = self._looks.learn(seen, found.track, held, at, self._book, self._tracks.record, self._impostors)
         self._stature.learn(seen, found.track, self._tracks, weight)
+        for impostor in self._impostors.found():
+            self._part(impostor, events)
         for one, other in self._twins.watch(self._tracks, flags, weight).tolist():
             if self._agree(seen, np.flatnonzero(found.track == one), np.flatnonzero(found.track == other)):
                 self._join(one, other, events)
@@ -194,6 +207,8 @@ class Associator:
         for i, j, odds in self._stature.exchanged(self._tracks, self._twins.pairs):
             self._exchange(i, j, odds, events)
         self._name(events)
+        if looked:
+            self._rethink(events)
         self._retire(events)
         row = tracklets_.holders(self._book.entry, self._tracks.record, at)
         choose_views(self._tracks, self._book, seen, row, self._picture_height)
@@ -325,10 +340,30 @@ class Associator:
         apart = self._tracks.state[i, :2] - self._tracks.state[j, :2]
         reason = reasoned("stature", float(np.hypot(*apart)), margin=odds)
         exchange(record, i, j)
+        self._impostors.forget(record["uid"][[i, j]].tolist())
         one, other = int(record["global_id"][i]), int(record["global_id"][j])
         for row, mine, was in ((i, one, other), (j, other, one)):
             self._life.decide(mine, now_ns, int(record["seen_camera"][row]), reason, f"exchanged with {was}")
         events.append(Event("exchanged", now_ns, min(one, other), other=max(one, other), reason=reason))
+
+    def _part(self, impostor: Impostor, events: list[Event]) -> None:
+        """Somebody has another's id: the other was lost when they met, and he himself is a candidate since."""
+        record, since = self._tracks.record, impostor.doubt.since
+        at = int(self._tracks.rows_of(np.array([impostor.uid]))[0])
+        global_id = int(record["global_id"][at]) if at >= 0 else -1
+        if global_id < 0:
+            return
+        person = np.array([impostor.person], record.dtype)
+        person["global_id"], person["entry"], person["uid"] = global_id, record["entry"][at], -1
+        self._lost = joined(self._lost, person)
+        events.append(Event("lost", self._tracks.now_ns, global_id, camera=int(impostor.person["seen_camera"])))
+        record["global_id"][at] = record["best_view"][at] = -1
+        record["entry"][at] = self._looks.open(impostor.doubt.crops)
+        record["born_ns"][at], record["first_camera"][at] = since["seen_ns"], since["seen_camera"]
+        for key in ("foot", "xy", "sd"):
+            record[f"first_{key}"][at] = since[f"seen_{key}"]
+        record["tall"][at] = record["tall_n"][at] = 0
+        self._not_he[impostor.uid] = global_id
 
     def _name(self, events: list[Event]) -> None:
         """Sure candidates take up the id they can be, or get a new one."""
@@ -355,7 +390,7 @@ class Associator:
         unseen = np.flatnonzero((record["global_id"] >= 0) & (record["seen_ns"] < table.now_ns))
         options = joined(self._lost, record.take(unseen))
         found = np.zeros(len(options), np.bool_)
-        verdicts = judge(ready, options, table, self.handoff, self._looks, self._stature, self.policy)
+        verdicts = self._judge(ready, options, self.policy.posterior_nats)
         for row, verdict in zip(ready.tolist(), verdicts, strict=True):
             if verdict.option is None:
                 continue
@@ -364,11 +399,49 @@ class Associator:
                 self._resume(row, options[verdict.option], verdict, events)
             else:
                 self._appear(row, verdict, events)
+            self._told_apart(row, events)
         for row in unseen[found[len(self._lost) :]]:
             self._book.rename(int(record["uid"][row]), -1)
             table.drop(int(row))
         self._lost = self._lost.compress(~found[: len(self._lost)])
         table.sweep()
+
+    def _judge(self, rows: I4, options: Records, sure_nats: float) -> list[Verdict]:
+        """Who of those out of sight each of these rows is."""
+        looks, stature, policy = self._looks, self._stature, self.policy
+        return judge(rows, options, self._tracks, self.handoff, looks, stature, policy, self._not_he, sure_nats)
+
+    def _rethink(self, events: list[Event]) -> None:
+        """Who got a new id a moment ago takes up an old one, where later looks at him say whose he is."""
+        table, record, span_ns = self._tracks, self._tracks.record, self.policy.rethink_s * 1e9
+        self._named_ns = {uid: when for uid, when in self._named_ns.items() if table.now_ns - when < span_ns}
+        rows = table.rows_of(np.array(sorted(self._named_ns), np.int64))
+        rows = rows[rows >= 0]
+        rows = rows[(record["global_id"][rows] >= 0) & (record["entry"][rows] >= 0)]
+        if not len(rows) or not len(self._lost):
+            return
+        found = np.zeros(len(self._lost), np.bool_)
+        verdicts = self._judge(rows, self._lost, self.policy.rethink_nats)
+        for row, verdict in zip(rows.tolist(), verdicts, strict=True):
+            if verdict.option is None or verdict.option < 0:
+                continue
+            gone, old = int(record["global_id"][row]), self._lost[verdict.option]
+            if int(old["global_id"]) > gone:
+                continue
+            found[verdict.option] = True
+            events.append(Event("merged", table.now_ns, int(old["global_id"]), other=gone, reason=verdict.reason))
+            self._life.end(gone)
+            self._resume(row, old, verdict, events)
+        self._lost = self._lost.compress(~found)
+
+    def _told_apart(self, row: int, events: list[Event]) -> None:
+        """Tell of who had another's id that he has one of his own now."""
+        record, now_ns = self._tracks.record, self._tracks.now_ns
+        whole = self._not_he.pop(int(record["uid"][row]), -1)
+        if whole >= 0:
+            own, camera = int(record["global_id"][row]), int(record["seen_camera"][row])
+            self._life.decide(whole, now_ns, camera, Reason("looks"), f"split off {own}")
+            events.append(Event("split", now_ns, whole, other=own, camera=camera, reason=Reason("looks")))
 
     def _take_up(self, ready: I4, resumption: Resumption, events: list[Event]) -> I4:
         """Candidates who were here before the restart get their ids again; the others, as far as they need not wait."""
@@ -394,6 +467,7 @@ class Associator:
         record, now_ns, global_id = self._tracks.record, self._tracks.now_ns, int(old["global_id"])
         record["global_id"][row], record["born_ns"][row] = global_id, old["born_ns"]
         record["entry"][row] = self._looks.join(int(old["entry"]), int(record["entry"][row]))
+        self._named_ns.pop(int(record["uid"][row]), None)
         mixed(record, row, float(old["tall"]), float(old["tall_n"]))
         camera, came = int(record["first_camera"][row]), int(old["seen_camera"])
         self._life.decide(global_id, now_ns, camera, verdict.reason, "resumed")
@@ -402,6 +476,7 @@ class Associator:
     def _appear(self, row: int, verdict: Verdict, events: list[Event]) -> None:
         record, now_ns = self._tracks.record, self._tracks.now_ns
         record["global_id"][row] = global_id = self._next_id()
+        self._named_ns[int(record["uid"][row])] = now_ns
         camera = int(record["first_camera"][row])
         self._life.decide(global_id, now_ns, camera, verdict.reason, "appeared")
         events.append(Event("appeared", now_ns, global_id, camera=camera, reason=verdict.reason))
@@ -438,6 +513,11 @@ class Associator:
         for row in (*dead.tolist(), *lost.tolist()):
             table.drop(row)
         table.sweep()
+        if len(dead) or len(lost):
+            known = set(table.record["uid"].tolist())
+            self._impostors.keep(known)
+            self._not_he = {uid: global_id for uid, global_id in self._not_he.items() if uid in known}
+            self._named_ns = {uid: when for uid, when in self._named_ns.items() if uid in known}
         self._forget(events)
 
     def _forget(self, events: list[Event]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import copy, deepcopy
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from spoton_edge._ext import ground
 from spoton_edge.gallery import OTHER_CAMERA, SAME_CAMERA, Appearance, Evidence, Gallery
 from spoton_edge.global_track import Records
+from spoton_edge.impostors import Crop, Impostors
 from spoton_edge.tracklet_book import TrackletBook
 from spoton_edge.types import F4, F8, I4, FootPoint, Tracklets
 
@@ -73,27 +75,53 @@ class Looks:
         cosine = np.where(within, best[:, SAME_CAMERA], best[:, OTHER_CAMERA])
         return nats, np.where(within | across, cosine, np.nan).astype(np.float32)
 
-    def learn(self, seen: Tracklets, match: I4, held: I4, at: I4, book: TrackletBook, record: Records) -> None:
-        """Take clear crops of people who are surely who they are in, and learn what cosines are worth."""
-        entry = book.entry
+    def learn(
+        self,
+        seen: Tracklets,
+        match: I4,
+        held: I4,
+        at: I4,
+        book: TrackletBook,
+        record: Records,
+        impostors: Impostors,
+    ) -> bool:
+        """Take clear crops of people who are surely who they are in, and learn what cosines are worth; any taken in?"""
+        entry, taken = book.entry, False
         embedded = np.flatnonzero(seen.has_embedding & (match >= 0))
         if not len(embedded):
-            return
+            return False
+        doubted = impostors.doubted(record["uid"])
+        nats, _ = self.compare(seen, embedded.astype(np.int32), record["entry"][match[embedded]])
         before = entry["embedded_ns"][at[embedded]]
-        due = (before == 0) | (seen.captured_ns[embedded] - before >= self._refresh_ns // 2)
+        often = np.where(
+            (nats < 0) | doubted[match[embedded]], 4, 2
+        )  # who may not be himself is looked at twice as often
+        due = (before == 0) | (seen.captured_ns[embedded] - before >= self._refresh_ns // often)
         share = np.empty(len(seen), np.float32)
         ground.crowding(seen.camera, seen.xyxy, share)
-        for i in embedded[due]:
+        for i, say in zip(embedded[due].tolist(), nats[due].tolist(), strict=True):
             entry["embedded_ns"][at[i]] = seen.captured_ns[i]
             if share[i] > 0.3 or seen.foot[i] == FootPoint.CUT or not (self._free or record["entry"][match[i]] >= 0):
                 continue
             row = int(match[i])
             if record["entry"][row] < 0:
                 record["entry"][row] = self._free.pop()
-            elif held[i] == row and record["hits"][row] > 2:
-                self._sample(seen, match, int(i), record)
-            camera, when = int(seen.camera[i]), int(seen.captured_ns[i])
-            self._gallery.add(int(record["entry"][row]), seen.embedding[i], camera, when)
+            elif held[i] == row and record["hits"][row] > 2 and not doubted[row]:
+                self._sample(seen, match, i, record)
+            crop = Crop(seen.embedding[i], int(seen.camera[i]), int(seen.captured_ns[i]))
+            if impostors.look(record[row], say, crop):
+                self._gallery.add(int(record["entry"][row]), crop.vector, crop.camera, crop.captured_ns)
+                taken = True
+        return taken
+
+    def open(self, crops: Sequence[Crop]) -> int:
+        """A gallery entry with these crops; -1: there is no room."""
+        if not self._free:
+            return -1
+        entry = self._free.pop()
+        for crop in crops:
+            self._gallery.add(entry, crop.vector, crop.camera, crop.captured_ns)
+        return entry
 
     def _sample(self, seen: Tracklets, match: I4, i: int, record: Records) -> None:
         """Cosines of crop i with its own gallery, and with those of people its camera sees beside it."""

@@ -6,6 +6,7 @@ here, against his being new. A wrong id is worse than a new one, so an old one n
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import nan
 
@@ -32,9 +33,20 @@ class Verdict:
 
 
 def judge(
-    ready: I4, options: Records, table: TrackTable, handoff: Handoff, looks: Looks, stature: Stature, policy: Policy
+    ready: I4,
+    options: Records,
+    table: TrackTable,
+    handoff: Handoff,
+    looks: Looks,
+    stature: Stature,
+    policy: Policy,
+    not_he: Mapping[int, int],
+    sure_nats: float,
 ) -> list[Verdict]:
-    """A verdict for each of the candidates' rows (N,), against people out of sight (L,)."""
+    """A verdict for each of the candidates' rows (N,), against people out of sight (L,).
+
+    not_he: by candidates' uids, the id that each turned out not to have; sure_nats: odds at which an old id is given.
+    """
     record = table.record.take(ready)
     lost = Sight(
         options["seen_camera"], options["seen_foot"], options["seen_ns"], options["seen_xy"], options["seen_sd"]
@@ -56,6 +68,9 @@ def judge(
     )
     nats = np.where(gates == NO_GATE, -np.inf, place).T.copy()
     nats += stature.between(record, options)
+    if not_he:
+        for k, uid in enumerate(record["uid"].tolist()):
+            nats[k, options["global_id"] == not_he.get(uid)] = -np.inf
     cosine = _add_looks(nats, record["entry"], options["entry"], looks)
     taken = assign(nats, np.zeros(len(ready), np.int16))
     young = table.now_ns - record["born_ns"] < policy.hold_s * 1e9
@@ -68,7 +83,7 @@ def judge(
         odds = _odds(nats, k, j) if j >= 0 else -np.inf
         if young[k] and unseen_looks[k] and np.isfinite(best):
             verdicts.append(Verdict(None, Reason("new")))  # a look at him may rule out what the place allows
-        elif odds >= policy.posterior_nats:
+        elif odds >= sure_nats:
             reason = reasoned(_gate_name(int(gates[j, k]), handoff), distance[j, k], cosine[j, k], odds)
             verdicts.append(Verdict(j, reason))
         elif young[k] and best > policy.doubt_nats:

@@ -40,6 +40,8 @@ class Policy:
     link_share: float = 1.0  # who left by a link comes in at its end as often as newcomers do
     posterior_nats: float = 2.2  # an old id is given at odds of 9 to 1 or better
     doubt_nats: float = -1.0  # above this an old id is possible enough to wait for evidence
+    rethink_s: float = 4.0  # how long after he got a new id somebody may yet turn out to have an old one,
+    rethink_nats: float = 5.0  # at those odds, times the sixteen looks at him in that time
     hold_s: float = 1.0  # how long a sure candidate may wait for it
     # One person or two.
     twin_m: float = 0.2  # tracks of one person differ by their cameras' bias

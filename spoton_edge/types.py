@@ -143,7 +143,7 @@ class GlobalTracks:
 class Reason:
     """Why an id was given: which gate was open, how far, how alike, and by how much the runner-up was worse."""
 
-    gate: str  # "overlap", "walk", "link:<camera>", "new", "restart"
+    gate: str  # "overlap", "walk", "link:<camera>", "looks", "stature", "new", "restart"
     distance_m: float | None = None
     cosine: float | None = None
     margin: float | None = None

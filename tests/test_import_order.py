@@ -24,6 +24,7 @@ LEVELS: list[set[str]] = [
         "file_sources",
         "file_watch",
         "ids",
+        "impostors",
         "keys",
         "gallery",
         "graph_surgery",

@@ -13,7 +13,7 @@ import numpy as np
 # length 0: it bends nothing).
 COLUMNS = 40
 # What `model` holds, see ground_plane.FootModel.
-MODEL = 12
+MODEL = 13
 
 cdef enum:
     _P = 9
@@ -39,6 +39,7 @@ cdef enum:
     SD_SIDE
     EDGE
     COVER
+    SURE_SCORE
     MODEL_SIZE
 
 cdef enum:
@@ -208,6 +209,7 @@ cdef inline double overlap(const float *box, const float *other, double top) noe
 def project(
     const short[::1] camera not None,
     const float[:, ::1] xyxy not None,
+    const float[::1] score not None,
     double[:, ::1] table not None,
     const double[:, ::1] corners not None,
     const int[::1] offsets not None,
@@ -226,8 +228,10 @@ def project(
     """
     cdef Py_ssize_t rows = camera.shape[0]
     cdef Py_ssize_t i
-    if xyxy.shape[0] != rows or xy.shape[0] != rows or cov.shape[0] != rows or foot.shape[0] != rows or tall.shape[0] != rows:
-        raise ValueError("camera, xyxy, xy, cov, tall and foot must have the same number of rows")
+    if xyxy.shape[0] != rows or score.shape[0] != rows or tall.shape[0] != rows:
+        raise ValueError("camera, xyxy, score and tall must have the same number of rows")
+    if xy.shape[0] != rows or cov.shape[0] != rows or foot.shape[0] != rows:
+        raise ValueError("xy, cov and foot must have a row for each box")
     if xyxy.shape[1] != 4 or xy.shape[1] != 2 or cov.shape[1] != 3 or table.shape[1] != _COLUMNS:
         raise ValueError("wrong number of columns")
     if model.shape[0] != MODEL_SIZE or offsets.shape[0] != table.shape[0] + 1:
@@ -237,12 +241,13 @@ def project(
             raise ValueError(f"camera {camera[i]} has no row in the table of {table.shape[0]}")
     with nogil:
         for i in range(rows):
-            place(camera, xyxy, table, corners, offsets, model, i, &xy[i, 0], &cov[i, 0], &tall[i], &foot[i])
+            place(camera, xyxy, score, table, corners, offsets, model, i, &xy[i, 0], &cov[i, 0], &tall[i], &foot[i])
 
 
 cdef void place(
     const short[::1] camera,
     const float[:, ::1] xyxy,
+    const float[::1] score,
     double[:, ::1] table,
     const double[:, ::1] corners,
     const int[::1] offsets,
@@ -277,7 +282,7 @@ cdef void place(
         foot[0] = CUT
         # A box that goes on below the picture is the detector's guess at the whole body.
         sd_v = model[SD_V_CUT] if v <= plane[_HEIGHT] + edge else model[SD_V_COVERED]
-    elif foot_covered(&xyxy[0, 0], &camera[0], camera.shape[0], i) > model[COVER]:
+    elif score[i] < model[SURE_SCORE] or foot_covered(&xyxy[0, 0], &camera[0], camera.shape[0], i) > model[COVER]:
         foot[0] = COVERED
         sd_v = model[SD_V_COVERED]
     # Of who is cut by the picture's side the middle lies half a person's width from the edge that is seen; and what is

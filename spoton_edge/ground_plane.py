@@ -42,6 +42,7 @@ class FootModel:
     sd_side: float = 0.06  # of the foot point of who is cut by the picture's side
     edge: float = 0.005  # of the picture's size: nearer to its edge, a box counts as cut
     cover: float = 0.25  # of the box's lower third
+    sure_score: float = 0.5  # a detector is less sure than this of people who are hidden in part (ByteTrack, 2022, 3)
 
 
 class GroundPlane:
@@ -174,7 +175,8 @@ class Site:
         rows = len(tracklets)
         xy, cov, tall, foot = np.empty((rows, 2)), np.empty((rows, 3)), np.empty(rows), np.empty(rows, np.uint8)
         camera, xyxy = np.ascontiguousarray(tracklets.camera), np.ascontiguousarray(tracklets.xyxy)
-        ground.project(camera, xyxy, self.table, self.corners, self.offsets, self.model, xy, cov, tall, foot)
+        score = np.ascontiguousarray(tracklets.score)
+        ground.project(camera, xyxy, score, self.table, self.corners, self.offsets, self.model, xy, cov, tall, foot)
         return replace(tracklets, ground_xy=xy - self._bias[camera], ground_cov=cov, tall_m=tall, foot=foot)
 
     def watched(self, xy: F8) -> Bool:

@@ -36,7 +36,7 @@ class FootPoint(IntEnum):
     """How far the lower edge of a box can be trusted to be where the person stands."""
 
     SEEN = 0
-    COVERED = 1  # a nearer person covers the feet
+    COVERED = 1  # a nearer person covers the feet, or something hides so much that the detector is not sure
     CUT = 2  # by the picture's lower edge
     OUTSIDE = 3  # of the camera's region: does not count
     UNPLACED = 4  # no plane, or too near the horizon

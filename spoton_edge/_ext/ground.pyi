@@ -4,7 +4,17 @@ COLUMNS: int
 MODEL: int
 
 def project(
-    camera: I2, xyxy: F4, table: F8, corners: F8, offsets: I4, model: F8, xy: F8, cov: F8, tall: F8, foot: U8
+    camera: I2,
+    xyxy: F4,
+    score: F4,
+    table: F8,
+    corners: F8,
+    offsets: I4,
+    model: F8,
+    xy: F8,
+    cov: F8,
+    tall: F8,
+    foot: U8,
 ) -> None: ...
 def sight(xy: F8, table: F8, corners: F8, offsets: I4, camera: I2, xyxy: F4, margin: float, flags: U8) -> None: ...
 def watched(xy: F8, table: F8, corners: F8, offsets: I4, out: U8) -> None: ...

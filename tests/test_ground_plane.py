@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -63,6 +65,13 @@ def test_a_place_far_away_is_less_sure_than_one_near_by() -> None:
     placed = Site([PLANE]).project(tracklets([[600, 280, 630, 360], [600, 400, 700, 680]]))
     far, near = (np.trace(as_matrix(c)) for c in placed.ground_cov)
     assert far > 1.5 * near
+
+
+def test_the_feet_of_who_the_detector_is_not_sure_of_are_trusted_as_little_as_covered_ones() -> None:
+    box = tracklets([[600, 400, 700, 680]])
+    sure, unsure = (Site([PLANE]).project(replace(box, score=np.array([score], np.float32))) for score in (0.8, 0.3))
+    assert (sure.foot[0], unsure.foot[0]) == (FootPoint.SEEN, FootPoint.COVERED)
+    assert np.trace(as_matrix(unsure.ground_cov[0])) > 1.2 * np.trace(as_matrix(sure.ground_cov[0]))
 
 
 def test_cut_feet_are_found_through_the_head() -> None:

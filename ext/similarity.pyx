@@ -1,48 +1,9 @@
 """Cosines between crops and galleries, only where the gate is open. The twin is in `tests/reference_identity.py`."""
 
 cdef extern from "similarity.h" nogil:
-    float spoton_dot(const float *a, const float *b, long n)
     void spoton_dot4(
         const float *a, const float *b0, const float *b1, const float *b2, const float *b3, long n, float *out
     )
-
-
-def cosine(
-    const float[:, ::1] rows not None,
-    const float[:, ::1] others not None,
-    const unsigned char[:, ::1] open not None,
-    float[:, ::1] out not None,
-):
-    """Inner products of unit vectors rows (T, D), others (N, D) into out (T, N) where open (T, N); the rest of out stays."""
-    cdef Py_ssize_t i, j, k, waiting
-    cdef Py_ssize_t n = rows.shape[1]
-    cdef Py_ssize_t at[4]
-    cdef float four[4]
-    if others.shape[1] != n:
-        raise ValueError("rows and others must be of one dimension")
-    if open.shape[0] != rows.shape[0] or open.shape[1] != others.shape[0]:
-        raise ValueError("open must be (T, N)")
-    if out.shape[0] != rows.shape[0] or out.shape[1] != others.shape[0]:
-        raise ValueError("out must be (T, N)")
-    if n == 0:
-        raise ValueError("vectors without dimension have no cosine")
-    with nogil:
-        for i in range(rows.shape[0]):
-            waiting = 0
-            for j in range(others.shape[0]):
-                if not open[i, j]:
-                    continue
-                at[waiting] = j
-                waiting += 1
-                if waiting == 4:
-                    spoton_dot4(
-                        &rows[i, 0], &others[at[0], 0], &others[at[1], 0], &others[at[2], 0], &others[at[3], 0], n, four
-                    )
-                    for k in range(4):
-                        out[i, at[k]] = four[k]
-                    waiting = 0
-            for k in range(waiting):
-                out[i, at[k]] = spoton_dot(&rows[i, 0], &others[at[k], 0], n)
 
 
 def gallery_cosine(
@@ -58,9 +19,11 @@ def gallery_cosine(
 
     of all others; -2 where there is none. prototypes (G, K, D), prototype_camera (G, K), -1: empty.
     """
-    cdef Py_ssize_t i, k, row, entry, kind
+    cdef Py_ssize_t i, k, q, row, entry, kind, waiting
     cdef Py_ssize_t n = rows.shape[1]
-    cdef float c
+    cdef Py_ssize_t[4] at
+    cdef float[4] four
+    cdef const float *crop
     if prototypes.shape[2] != n or camera.shape[0] != rows.shape[0] or n == 0:
         raise ValueError("rows and prototypes must be of one dimension, and each row of one camera")
     if prototype_camera.shape[0] != prototypes.shape[0] or prototype_camera.shape[1] != prototypes.shape[1]:
@@ -75,10 +38,20 @@ def gallery_cosine(
             row = pair_row[i]
             entry = pair_entry[i]
             best[i, 0] = best[i, 1] = -2
+            crop = &rows[row, 0]
+            waiting = 0
             for k in range(prototypes.shape[1]):
-                if prototype_camera[entry, k] < 0:
-                    continue
-                c = spoton_dot(&rows[row, 0], &prototypes[entry, k, 0], n)
-                kind = 0 if prototype_camera[entry, k] == camera[row] else 1
-                if c > best[i, kind]:
-                    best[i, kind] = c
+                if prototype_camera[entry, k] >= 0:
+                    at[waiting] = k
+                    waiting += 1
+                if waiting == 4 or (k + 1 == prototypes.shape[1] and waiting):
+                    for q in range(waiting, 4):
+                        at[q] = at[0]  # what is too much is computed with the rest, and changes nothing
+                    spoton_dot4(
+                        crop, &prototypes[entry, at[0], 0], &prototypes[entry, at[1], 0], &prototypes[entry, at[2], 0],
+                        &prototypes[entry, at[3], 0], n, four,
+                    )
+                    for q in range(waiting):
+                        kind = 0 if prototype_camera[entry, at[q]] == camera[row] else 1
+                        best[i, kind] = max(best[i, kind], four[q])
+                    waiting = 0

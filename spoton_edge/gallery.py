@@ -7,6 +7,7 @@ with the camera each was seen in, because crops of one camera compare far better
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import log, sqrt
 
 import numpy as np
 
@@ -50,33 +51,34 @@ class Evidence:
         """Add samples (n,) of one kind; kind is SAME_CAMERA or OTHER_CAMERA."""
         if not len(cosines):
             return
-        at = (kind, int(different))
-        n, mean = float(len(cosines)), float(cosines.mean())
+        at, samples = (kind, int(different)), cosines.tolist()  # a few at a time: NumPy would take longer to be asked
+        n, mean = float(len(samples)), sum(samples) / len(samples)
         total = self._count[at] + n
         delta = mean - self._mean[at]
-        self._m2[at] += float(np.square(cosines - mean).sum()) + delta * delta * self._count[at] * n / total
+        self._m2[at] += sum((c - mean) ** 2 for c in samples) + delta * delta * self._count[at] * n / total
         self._mean[at] += delta * n / total
         self._count[at] = total
         if total > self._memory:
             self._m2[at] *= self._memory / total
             self._count[at] = self._memory
 
-    def _sd(self, kind: int) -> F8:
-        return np.asarray(np.sqrt(self._m2[kind] / np.maximum(self._count[kind], 1.0)) + 0.02)
+    def _sd(self, kind: int) -> tuple[float, float]:
+        count, m2 = self._count[kind].tolist(), self._m2[kind].tolist()
+        return sqrt(m2[0] / max(count[0], 1.0)) + 0.02, sqrt(m2[1] / max(count[1], 1.0)) + 0.02
 
     def tells(self, kind: int) -> bool:
         """Whether enough is known, and the means of same and different are at least one spread apart."""
-        mean = self._mean[kind]
-        return bool(self._count[kind].min() >= 30 and mean[0] - mean[1] >= self._sd(kind).mean())
+        mean = self._mean[kind].tolist()
+        return bool(min(self._count[kind].tolist()) >= 30 and mean[0] - mean[1] >= 0.5 * sum(self._sd(kind)))
 
     def nats(self, kind: int, cosine: F4) -> F8:
         """The log likelihood ratio of cosines (n,); 0 where the model says nothing."""
-        if not self.tells(kind):
+        if not len(cosine) or not self.tells(kind):
             return np.zeros(len(cosine))
-        mean, sd = self._mean[kind], self._sd(kind)
+        mean, sd = self._mean[kind].tolist(), self._sd(kind)
         # Beyond the two means the tails of the two bells say more about the bells than about people.
         c = np.clip(cosine.astype(np.float64), mean[1] - sd[1], mean[0] + sd[0])
-        ratio = -0.5 * ((c - mean[0]) / sd[0]) ** 2 + 0.5 * ((c - mean[1]) / sd[1]) ** 2 + np.log(sd[1] / sd[0])
+        ratio = -0.5 * ((c - mean[0]) / sd[0]) ** 2 + 0.5 * ((c - mean[1]) / sd[1]) ** 2 + log(sd[1] / sd[0])
         return np.asarray(np.clip(ratio, -self._most_nats, self._most_nats))
 
 

@@ -182,6 +182,12 @@ def grounds(match: I4, gain: F8, standing: I8, xy: F8, state: F8) -> tuple[F8, F
     return distance, margin, people > lost
 
 
+def best_cosines(crop: F4, camera: int, prototypes: F4, theirs: I2) -> list[float]:
+    """The best with prototypes of the crop's own camera, and of others; -2: none."""
+    cosines = [(bool(of == camera), float(crop @ p)) for p, of in zip(prototypes, theirs, strict=True) if of >= 0]
+    return [max((c for same, c in cosines if same == own), default=-2.0) for own in (True, False)]
+
+
 def foot_kind(box: F4, others: F4, image_size: tuple[int, int], model: FootModel) -> FootPoint:
     """Whether a box's feet are seen, by areas counted on a grid."""
     width, height = image_size

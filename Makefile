@@ -10,7 +10,7 @@ SANITIZE_TESTS := tests/test_bytetrack.py tests/test_tracker.py tests/test_match
 	tests/test_handoff.py tests/test_lens.py tests/test_stature.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench bench-tracker sanitize soak clean test-clients bench-predecessor bindings test-gpu deb
+.PHONY: help setup demo test lint format bench bench-tracker sanitize soak clean test-clients bench-predecessor bench-deployment bindings test-gpu deb
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | awk -F ':.*  ## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -77,6 +77,9 @@ test-gpu: $(READY)  ## Run the tests that need an NVIDIA GPU
 
 bench-predecessor: $(READY)  ## Print the strategy table: a session a camera against one batched call, and the savings
 	@$(BIN)/python -m tests.bench.predecessor
+
+bench-deployment: $(READY)  ## Compare the embedded engine with an HTTP model server; DEPLOYMENT_ARGS='--costs 300 400': your prices
+	@$(BIN)/python -m tests.bench.deployment $(DEPLOYMENT_ARGS)
 
 EXTRAS := cpu,systemd
 deb: $(READY)  ## Build the Debian package, with everything in it (EXTRAS=gpu,systemd: for a box with an NVIDIA GPU)

@@ -152,8 +152,17 @@ def _box_account(site: str, box: str, key: str) -> str:
             for asked in _bucket_api(bucket)
         ),
     ]
-    users = f"users: [{{nkey: {key}, allowed_connection_types: [LEAFNODE]}}]"
+    # The account alone keeps what is forged from going anywhere; with this, the hub says so in its log.
+    said = ", ".join(f'"{subject}"' for subject in (f"spoton.1.{site}.{box}.>", *_asked(site), "_R_.>"))
+    users = (
+        f"users: [{{nkey: {key}, allowed_connection_types: [LEAFNODE], permissions: {{publish: {{allow: [{said}]}}}}}}]"
+    )
     return f"  {_account(box)} {{\n    {users}\n{_list('exports', exports)}{_list('imports', imports)}  }}\n"
+
+
+def _asked(site: str) -> list[str]:
+    """What a box may ask of the site."""
+    return [f"spoton.1.{site}.clock", f"spoton.1.{site}.bucket.>"]
 
 
 def _from_box(site: str, box: str) -> list[str]:

@@ -148,6 +148,13 @@ class Namespaces:
     def restore(self, place: Place) -> None:
         self._ip(f"-n {self._switch} link set {self._port(place)} up")
 
+    def delay(self, place: Place, delay_s: float) -> None:
+        """Hold what `place` sends to the test for so long (netem). Raises OSError where the kernel cannot."""
+        netem = f"qdisc replace dev hand root netem delay {round(1e6 * delay_s)}us limit 100000"
+        done = subprocess.run([*place.prefix, "tc", *netem.split()], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise OSError(f"tc {netem}: {done.stderr.strip()}")
+
     def _port(self, place: Place) -> str:
         return f"p{place.address.rpartition('.')[2]}"
 

@@ -22,6 +22,7 @@ from spoton_edge.cli import main
 from spoton_edge.enrolment.accounts import MAX_PAYLOAD
 from tests.e2e.nats import Server, nats_server, until
 from tests.e2e.networks import Network, network
+from tests.e2e.raw_leaf import RawLeaf
 
 BOXES = ("box-1", "box-2")
 EVENTS = "spoton.1.lobby.{}.events"
@@ -110,17 +111,25 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Enrolled]:
             enrolled.close()
 
 
-async def heard_at(client: Client, subject: str, told: Callable[[], Awaitable[None]], last: bytes) -> list[bytes]:
-    """What `client` hears on a subject of what `told` says, up to the message `last`."""
+async def heard_at(
+    client: Client, subject: str, told: Callable[[], Awaitable[None]], speaker: Client, spoken: str
+) -> set[bytes]:
+    """What `client` hears on a subject of what `told` says: from when it hears `speaker` say something on `spoken` to
+    when it does once more. Streams' heartbeats, which are empty, do not count."""
     subscription = await client.subscribe(subject)
-    await client.flush()
-    await asyncio.sleep(0.3)  # interest goes from server to server
-    await told()
-    heard: list[bytes] = []
-    while last not in heard:
-        heard.append((await subscription.next_msg(timeout=10.0)).data)
+    heard: set[bytes] = set()
+    for word in (b"first", b"last"):
+        if word == b"last":
+            await told()
+        async with asyncio.timeout(20):
+            while word not in heard:
+                await speaker.publish(spoken, word)
+                await speaker.flush()
+                with suppress(nats.errors.TimeoutError):
+                    while word not in heard:
+                        heard.add((await subscription.next_msg(timeout=0.3)).data)
     await subscription.unsubscribe()
-    return heard
+    return heard - {b"", b"first", b"last"}
 
 
 async def sourced(service: Client, box: str, box_client: Client) -> None:
@@ -155,19 +164,26 @@ def test_what_a_box_writes_is_taken_over_by_the_hub_and_answers_reach_the_box(si
         assert (await read.get("box-1.run.1")).value == b"7"
         await bucket.put("box-1.run.2", b"8")
 
-        async def everything() -> None:
-            wanted = json.dumps({"multi_last": [f"$KV.{BUCKET}.>"], "batch": 100}).encode()
-            await one.publish(f"spoton.1.lobby.bucket.DIRECT.GET.KV_{BUCKET}", wanted, reply="_INBOX.box-1.all")
+        answers = await one.subscribe("_INBOX.box-1.all")
+        wanted = json.dumps({"multi_last": [f"$KV.{BUCKET}.>"], "batch": 100}).encode()
+        await one.publish(f"spoton.1.lobby.bucket.DIRECT.GET.KV_{BUCKET}", wanted, reply="_INBOX.box-1.all")
+        assert [(await answers.next_msg(timeout=10.0)).data for _ in range(3)] == [b"7", b"8", b""]
 
-        assert await heard_at(one, "_INBOX.box-1.all", everything, b"") == [b"7", b"8", b""]
+    site.run(check)
 
+
+def test_a_box_may_ask_for_the_sites_time(site: Enrolled) -> None:
+    async def check(service: Client, one: Client, two: Client) -> None:
         async def tell(message: Any) -> None:
             await message.respond(b"12.5")
 
         await service.subscribe("spoton.1.lobby.clock", cb=tell)
         await service.flush()
-        await asyncio.sleep(0.3)
-        assert (await two.request("spoton.1.lobby.clock", timeout=5.0)).data == b"12.5"
+        async with asyncio.timeout(20):
+            while True:
+                with suppress(nats.errors.NoRespondersError):
+                    assert (await two.request("spoton.1.lobby.clock", timeout=10.0)).data == b"12.5"
+                    return
 
     site.run(check)
 
@@ -179,11 +195,44 @@ def test_a_box_writes_its_own_subjects_only(site: Enrolled, subject: str) -> Non
             await one.publish(subject, b"forged")
             await one.flush()
             await asyncio.sleep(0.5)
-            await service.publish(subject, b"last")
 
-        assert await heard_at(service, subject, tell, b"last") == [b"last"]
+        assert not await heard_at(service, subject, tell, service, subject)
 
     site.run(check)
+
+
+FORGED = [
+    (EVENTS.format("box-2"), b"forged"),
+    ("spoton.1.lobby.identities", b"forged"),
+    (f"$KV.{BUCKET}.box-2.r.1", b"forged"),
+    (f"$JS.API.STREAM.DELETE.KV_{BUCKET}", b""),
+]
+
+
+@pytest.mark.parametrize(("subject", "payload"), FORGED)
+def test_a_box_that_keeps_to_no_rule_is_named_and_cut_off(site: Enrolled, subject: str, payload: bytes) -> None:
+    """Its own leaf node would send none of this: here a program speaks in its place, with its key."""
+    folder = site.folder / "nats"
+
+    async def check(service: Client, one: Client, two: Client) -> None:
+        await service.jetstream().create_key_value(bucket=BUCKET, direct=True)
+
+        async def tell() -> None:
+            leaf = RawLeaf((site.hub.place.reach, site.ports[1]), folder / "boxes/box-1/box.key", folder / "ca.pem")
+            leaf.until(b"PONG")
+            leaf.say(b"LS+ spoton.1.lobby.box-2.>\r\n")
+            await two.publish(EVENTS.format("box-2"), b"true")
+            await two.flush()
+            leaf.message(subject, payload, reply="spoton.1.lobby.box-1.answer")
+            said = leaf.until(b"nothing")  # up to the end
+            assert not any(line.startswith(b"LMSG spoton.1.lobby.box-2") for line in said)
+
+        assert await heard_at(service, "*.1.lobby.>", tell, two, EVENTS.format("box-2")) == {b"true"}
+        await service.jetstream().stream_info(f"KV_{BUCKET}")  # is there still
+
+    site.run(check)
+    assert f'Publish Violation on "{subject}"' in site.hub.log
+    assert site.joined("box-2")
 
 
 def test_a_box_hears_nothing_of_another_one(site: Enrolled) -> None:
@@ -192,9 +241,8 @@ def test_a_box_hears_nothing_of_another_one(site: Enrolled) -> None:
             await two.publish(EVENTS.format("box-2"), b"of box-2")
             await two.flush()
             await asyncio.sleep(0.5)
-            await service.publish("spoton.1.lobby.identities", b"for all")
 
-        assert await heard_at(one, "spoton.>", tell, b"for all") == [b"for all"]
+        assert not await heard_at(one, "spoton.>", tell, service, "spoton.1.lobby.identities")
 
     site.run(check)
 
@@ -265,9 +313,9 @@ def test_a_leaf_node_that_sends_too_much_harms_itself_only(site: Enrolled) -> No
             await one.publish(EVENTS.format("box-1"), bytes(4 << 20))
             await one.flush()
             until(lambda: "maximum payload" in site.hub.log.lower(), "the hub names it")
-            await two.publish(EVENTS.format("box-2"), b"all is well")
 
-        assert await heard_at(service, "spoton.1.lobby.*.events", tell, b"all is well") == [b"all is well"]
+        heard = await heard_at(service, "spoton.1.lobby.*.events", tell, two, EVENTS.format("box-2"))
+        assert not [message for message in heard if len(message) > MAX_PAYLOAD]
 
     site.run(check)
     leaf.kill()

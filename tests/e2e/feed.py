@@ -77,7 +77,7 @@ class Walk:
                     boxes.append((u - 15, v - PERSON_M * PX_PER_M, u + 15, v))
                     rows.append(row)
                     cameras.append(camera)
-        best = np.where(xy[:, 0] < 0, 0, 1).astype(np.int16)
+        best = np.where(state != TrackState.VISIBLE, -1, xy[:, 0] >= 0).astype(np.int16)
         views = Views(
             row=np.array(rows, np.int32),
             camera=np.array(cameras, np.int16),
@@ -152,7 +152,8 @@ class Feed:
             tracks = self.walk.tracks(number / RATE_HZ)
             message = self.encoder.tracks(tracks, np.array([0, 1], np.int16), np.full(2, now_ns, np.int64), 5.0)
             self.sent = self.publisher.publish(message)
-            for row in np.flatnonzero(tracks.best_view != before).tolist():
+            seen = (tracks.best_view >= 0) & (before >= 0)
+            for row in np.flatnonzero(seen & (tracks.best_view != before)).tolist():
                 self.publisher.publish(self.encoder.event(self._handoff(tracks, row, int(before[row]), now_ns)))
             before = tracks.best_view
             if number % int(RATE_HZ) == 0:

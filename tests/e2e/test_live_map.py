@@ -126,8 +126,14 @@ def test_whether_somebody_is_visible_predicted_or_lost_is_shown(
     with opened(browser, hall.url) as page:
         expect(row(page, 3)).to_contain_text("visible")
         ink = until(lambda: read(page, "dot", 3))
+        row(page, 3).locator("button").click()
+        expect(page.locator("#cameras .first")).to_have_count(1)
         states[3] = TrackState.COASTING
         expect(row(page, 3)).to_contain_text("predicted")
+        expect(page.locator("#person-state")).to_have_text("predicted")
+        assert page.locator("#cameras .first").count() == 1  # where they were seen last
+        page.keyboard.press("Escape")
+        expect(page.locator("#cameras .first")).to_have_count(0)
         until(lambda: not np.allclose(read(page, "dot", 3), ink, atol=40))  # a ring
         expect(page.locator("#count")).to_have_text("3")
         states[3] = TrackState.LOST

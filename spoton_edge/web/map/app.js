@@ -26,6 +26,8 @@ const by = (id) => document.getElementById(id);
 export const model = new Model();
 export const page = {
   followed: null, // id of a person
+  front: null, // name of the camera with the best view of them, now or when they were last seen
+  closeup: false, // whether there is a picture of them
   camera: null, // name of the camera whose coverage is shown
   open: false, // the link to the server
   paints: 0,
@@ -99,6 +101,8 @@ function restarted() {
 
 export function follow(id) {
   page.followed = id;
+  page.front = null;
+  page.closeup = false;
   framing.follow = null;
   framing.followed = id;
   nextWords = 0;
@@ -193,27 +197,31 @@ function paint(people, time, stale) {
 function words(people, now, stale) {
   const everybody = timeline.live ? [...model.people.values()] : people;
   const person = everybody.find((one) => one.id === page.followed) ?? null;
-  const best = person?.best ?? person?.views?.[0]?.camera ?? null;
+  page.front = person?.best ?? person?.views?.[0]?.camera ?? page.front;
   showLink(stale);
   say(by("count"), timeline.live && !model.tracks ? "–" : everybody.filter((one) => one.state !== LOST).length);
   say(by("rate"), model.status?.rate ? `${model.status.rate.toFixed(1)} Hz` : "–");
   say(by("latency"), latency(stale));
-  pictures.show({ followed: page.followed, first: best, chosen: page.camera, stale, past: !timeline.live });
+  pictures.show({ followed: page.followed, first: page.front, chosen: page.camera, stale, past: !timeline.live });
   showPeople(by("people"), by("nobody"), everybody, page.followed, (id) => followNamed(id === page.followed ? null : id));
   showLog(by("log"), model.events, followNamed);
   personCard.show(page.followed, person, model.hello?.explain === true);
-  closeup(person, best);
+  closeup(person);
   timeline.show(now);
   const looking = model.hello?.pictures && !document.hidden;
   link.lookAt(looking ? (model.site?.cameras ?? []).map((camera) => camera.name) : []);
 }
 
-function closeup(person, best) {
+/** While somebody is out of sight the last picture stays, pale: nothing below it jumps. */
+function closeup(person) {
   const figure = by("closeup");
   const canvas = figure.querySelector("canvas");
   if (canvas.width !== 360) Object.assign(canvas, { width: 360, height: 240 });
-  figure.hidden = !(person && timeline.live && best && pictures.closeup(canvas, person, best));
-  say(figure.querySelector("figcaption"), best ?? "");
+  const fresh = person !== null && timeline.live && pictures.closeup(canvas, person, page.front);
+  page.closeup ||= fresh;
+  figure.hidden = !(page.closeup && person && timeline.live);
+  figure.dataset.fresh = fresh;
+  say(figure.querySelector("figcaption"), page.front ?? "");
 }
 
 function latency(stale) {

@@ -162,7 +162,7 @@ class Associator:
         return self._looks.people
 
     def wanted(self, tracklets: Tracklets) -> Bool:
-        """Which placed tracklets (T,) to embed now: new, stale, ambiguous or about to leave, within the budget.
+        """Which placed tracklets (T,) to embed now: new, stale, ambiguous or coming or going, within the budget.
 
         Never one that overlaps another person or is cut by the picture: its crop would teach the wrong looks.
         """

@@ -9,13 +9,13 @@ import numpy as np
 from spoton_edge._ext import ground
 from spoton_edge.global_track import TrackTable
 from spoton_edge.tracklet_book import TrackletBook, keys_of
-from spoton_edge.types import F8, I4, I8, Bool, FootPoint, Tracklets, TrackState
+from spoton_edge.types import F8, I8, Bool, FootPoint, Tracklets, TrackState
 
 NEVER = np.iinfo(np.int64).max
 
 
 class CropSchedule:
-    """New, stale, ambiguous, or about to leave; never overlapping another person, and never cut by the picture."""
+    """New, stale, ambiguous, or coming or going; never overlapping another person, and never cut by the picture."""
 
     def __init__(self, crops_per_batch: int, refresh_s: float, image_sizes: F8) -> None:
         """image_sizes (C, 2) px, NaN where not known."""
@@ -43,7 +43,7 @@ class CropSchedule:
         unnamed = row < 0
         unnamed[~unnamed] = table.record["global_id"][row[~unnamed]] < 0
         ambiguous = in_crowd(uid)
-        urgent = (unnamed | ambiguous | self._leaving(tracklets, known, at, book)) & (age_ns > self._refresh_ns // 4)
+        urgent = (unnamed | ambiguous | self._at_edge(tracklets)) & (age_ns > self._refresh_ns // 4)
         want: Bool = usable & (urgent | (age_ns > self._refresh_ns))
         if want.sum() > self._crops_per_batch:
             self.budget_hits += 1
@@ -52,12 +52,8 @@ class CropSchedule:
             want[order[self._crops_per_batch :]] = False
         return want
 
-    def _leaving(self, tracklets: Tracklets, known: I4, at: I4, book: TrackletBook) -> Bool:
-        """Which boxes (T,) move towards the picture's edge, and are within a tenth of it."""
-        out = np.zeros(len(tracklets), np.bool_)
-        size = self._sizes[tracklets.camera[known]]
-        box = tracklets.xyxy[known].astype(np.float64)
-        move = (box - book.entry["box"][at[known]]).reshape(-1, 2, 2).mean(axis=1)
-        low, high = box[:, :2], size - box[:, 2:]
-        out[known] = (((low < 0.1 * size) & (move < 0)) | ((high < 0.1 * size) & (move > 0))).any(axis=1)
-        return out
+    def _at_edge(self, tracklets: Tracklets) -> Bool:
+        """Which boxes (T,) are within a tenth of the picture's edge: people come and go there, perhaps at once."""
+        size = self._sizes[tracklets.camera]
+        low, high = tracklets.xyxy[:, :2], size - tracklets.xyxy[:, 2:]
+        return np.asarray(((low < 0.1 * size) | (high < 0.1 * size)).any(axis=1))

@@ -81,8 +81,8 @@ bench-predecessor: $(READY)  ## Print the strategy table: a session a camera aga
 bench-deployment: $(READY)  ## Compare the embedded engine with an HTTP model server; DEPLOYMENT_ARGS='--costs 300 400': your prices
 	@$(BIN)/python -m tests.bench.deployment $(DEPLOYMENT_ARGS)
 
-EXTRAS := cpu,systemd
-deb: $(READY)  ## Build the Debian package, with everything in it (EXTRAS=gpu,systemd: for a box with an NVIDIA GPU)
+EXTRAS := cpu,systemd,view
+deb: $(READY)  ## Build the Debian package, with everything in it (EXTRAS=gpu,systemd,view: for an NVIDIA GPU)
 	@systemd/debian/build $(EXTRAS) $(WHEEL)
 
 clean:  ## Remove .venv and everything built

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from spoton_edge import __version__, engine_verbs, logs, service_verbs, site_verbs
+from spoton_edge import __version__, engine_verbs, installation, logs, service_verbs, site_verbs
 from spoton_edge import replay_verbs as replaying
 from spoton_edge.errors import ExitCode, MissingExtraError, SpotOnError, UsageError
 from spoton_edge.evaluation import command as evaluation
@@ -47,8 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code: int = options.run(options)
         sys.stdout.flush()
     except SpotOnError as error:
-        Systemd().status(f"error: {str(error).splitlines()[0]}")
-        print(logs.complaint(f"error: {error}"), file=sys.stderr)
+        text = f"error: {error}"
+        if isinstance(error, MissingExtraError) and installation.is_packaged():
+            text += f"; this is the Debian package, which is built with more extras: {installation.REBUILD}"
+        Systemd().status(text.splitlines()[0])
+        print(logs.complaint(text), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return 130

@@ -25,6 +25,8 @@ PROGRAM, NATS_SERVER = "/usr/bin/spoton-edge", "/usr/bin/nats-server"  # in the 
 CONFIG, CACHE, STATE, RUN = "etc/spoton-edge", "var/cache/spoton-edge", "var/lib/spoton-edge", "run/spoton-edge"
 # The servers' streams; of a user that exists only while they run, systemd keeps them below `private`.
 STREAMS = ("var/lib/private/spoton-edge-nats", "var/lib/spoton-edge-nats")
+PACKAGE = Path("/usr/lib/spoton-edge")  # the package's own environment
+REBUILD = "make deb EXTRAS=cpu,systemd,view,..."
 HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108  what the unit's sandbox hides
 Log = Callable[[str], None]
 
@@ -70,6 +72,11 @@ def shipped_files() -> Path:
 def own_program() -> Path:
     """The `spoton-edge` of the environment that runs this."""
     return Path(sys.prefix) / "bin" / "spoton-edge"
+
+
+def is_packaged() -> bool:
+    """Whether this program is the Debian package's, to whose environment nobody adds."""
+    return Path(sys.prefix) == PACKAGE
 
 
 def install(target: Target, log: Log) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 
+import ruamel.yaml  # noqa: F401  what saving needs is asked for here, before somebody has clicked for an hour
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import QueryParams
 from starlette.requests import Request

@@ -22,6 +22,14 @@ def test_systemd_finds_nothing_wrong_with_what_the_package_brings(service: Insta
     assert service.machine.run("systemctl", "is-enabled", UNIT, ok=False).stdout.strip() == "disabled"
 
 
+def test_the_package_shows_the_map_and_says_how_it_gets_what_it_lacks(service: Installed) -> None:
+    service.machine.run(PYTHON, "-c", "import spoton_edge.view.command, uvicorn, websockets")
+    lacking = service.machine.run("spoton-edge", "calibrate", "serve", SITE, ok=False, timeout_s=30.0)
+    assert lacking.returncode == 4
+    assert "make deb EXTRAS=" in lacking.stderr
+    assert lacking.stderr.count("\n") == 1
+
+
 def test_what_root_has_prepared_is_used_without_a_download_or_a_build(service: Installed) -> None:
     def files() -> dict[str, tuple[int, int]]:
         found = [path for path in (service.cache / "models").rglob("*") if path.is_file()]

@@ -19,14 +19,15 @@ from spoton_edge.site.plan import Rules
 
 log = logging.getLogger(__name__)
 
-SPAN_NS = 100_000_000
-KEEP_SPANS = 50  # a branch to go back to every five seconds,
+SPAN_NS = 50_000_000
+KEEP_SPANS = 100  # a branch to go back to every five seconds,
 RECENT = 4  # for so many times that; further back every so many times that
 SILENT_S = 3.0  # a box not heard of for so long is not waited for
 MOST_LAG_S = 0.8  # nor is one that takes longer
 SLACK_S = 0.02
-LAG_FADES = 0.995  # a message: a box that was slow once is trusted again after a few minutes
-QUIET_S, PATIENCE_S = 0.3, 2.0  # late messages come in bursts: wait for the end of it, not for ever
+LAG_FADES = 0.95  # a message: a box that was slow once is trusted again within half a minute
+QUIET_S, PATIENCE_S = 0.2, 2.0  # late messages come in bursts: wait for the end of it, not for ever
+BACK_NS = 3_000_000_000
 FUTURE_S = 5.0
 
 
@@ -126,10 +127,12 @@ class SiteIdentity:
     def advance(self, now_s: float) -> Answers:
         """Go as far as messages can be expected to have come; what there is to tell."""
         answers = Answers()
-        if self._late is not None and (
-            now_s - self._late_last_s >= QUIET_S or now_s - self._late_first_s >= PATIENCE_S
-        ):
-            self._rewind(answers)
+        if self._late is not None:
+            # A box that is back tells all that it has kept; one that was slow for a moment is soon done.
+            back = (self._done - self._late) * SPAN_NS > BACK_NS
+            since_s, most_s = (self._late_last_s, PATIENCE_S) if back else (self._late_first_s, QUIET_S)
+            if now_s - since_s >= QUIET_S or now_s - self._late_first_s >= most_s:
+                self._rewind(answers)
         lags = [heard.lag_s for heard in self.heard.values() if now_s - heard.at_s < SILENT_S]
         self._go_to(int((now_s - max(lags, default=0.0) - SLACK_S) * 1e9) // SPAN_NS - 1, answers)
         return answers

@@ -12,6 +12,7 @@ import logging
 import secrets
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -26,7 +27,7 @@ from spoton_edge.gallery import Appearance
 from spoton_edge.site import messages, streams
 from spoton_edge.site.follower import Follower
 from spoton_edge.site.identity import Answers, SiteIdentity
-from spoton_edge.site.messages import BadMessageError, Binding, BoxEvent, BoxPlace
+from spoton_edge.site.messages import BadMessageError, Binding, BoxPlace
 from spoton_edge.site.names import Key
 from spoton_edge.site.plan import Border, Passage, Rules
 from spoton_edge.site.site_map import SiteMap
@@ -38,6 +39,7 @@ log = logging.getLogger(__name__)
 
 TICK_S = 0.025
 ALIVE_S = 1.0
+KEEP_S = 1.0
 MIND_S = 5.0
 REBUILD_S = 30.0  # more than anybody is remembered
 AT_ONCE = 400  # answers in a message
@@ -145,10 +147,11 @@ class SiteService:
             self.rebuilt_s = time.monotonic() - began
             log.info("site %s: everything known again in %.1f s; %d people", site, self.rebuilt_s, len(pins))
             self._systemd.ready()
-            await asyncio.gather(self._tick(), self._save(client, js), self._mind(js), *reading)
+            await asyncio.gather(self._tick(), self._save(client, js), self._keep(js), self._mind(js), *reading)
         finally:
             for task in reading:
                 task.cancel()
+            log.info("site %s: %s", site, dict(self._identity.counts) or "all in time")
 
     async def _provide(self, js: JetStreamContext) -> None:
         """The hub's streams and the bucket, as soon as the hub lets us."""
@@ -197,8 +200,6 @@ class SiteService:
         kind = subject.rpartition(".")[2]
         self._count(kind, message)
         self._identity.take(message, time.time())
-        if isinstance(message, BoxEvent) and message.place is not None:
-            self._known_places.setdefault(box, message.place)
 
     def _count(self, kind: str, message: messages.BoxMessage) -> None:
         """Numbers that are missing are lost messages: announced, and counted."""
@@ -242,7 +243,6 @@ class SiteService:
                 if time.monotonic() - told_s >= ALIVE_S:
                     told_s = time.monotonic()
                     await self._tell(client, {})
-                    await self._keep(js)
                     self._report()
             except (*Errors, JetStreamError) as error:
                 log.debug("the hub does not write: %s", error)
@@ -259,23 +259,32 @@ class SiteService:
 
     async def _keep(self, js: JetStreamContext) -> None:
         """Keep the bucket as it should be: places of boxes, entries that get old, and those of nobody any more."""
-        if self._identity is None:
-            return
-        for box, place in self._identity.places.items():
-            if self._known_places.get(box) != place or f"place.{box}" not in self._stored:
-                value = json.dumps({"outline": place.outline, "borders": place.borders}).encode()
-                await self._put(js, f"place.{box}", value)
-                self._known_places[box], self._stored[f"place.{box}"] = place, value
-        answers = self._identity.answers()
-        while self._gone:
-            key = self._gone[0]
-            if key not in answers:
-                await self._put(js, ".".join(map(str, key)), b"")
-                self._saved_s.pop(key, None)
-            del self._gone[0]
-        old = time.time() - KEPT_S
-        for key in [key for key, saved_s in self._saved_s.items() if saved_s < old and key in answers][:AT_ONCE]:
-            await self._write(js, Binding(*key, answers[key], self._saved_s[key], "appeared"))
+        while True:
+            await asyncio.sleep(KEEP_S)
+            if self._identity is None:
+                continue
+            try:
+                await self._keep_places(js, self._identity.places)
+                answers = self._identity.answers()
+                gone = [key for key in self._gone[:AT_ONCE] if key not in answers]
+                await asyncio.gather(*(self._put(js, ".".join(map(str, key)), b"") for key in gone))
+                del self._gone[:AT_ONCE]
+                for key in gone:
+                    self._saved_s.pop(key, None)
+                since = time.time() - KEPT_S
+                old = [key for key, saved_s in self._saved_s.items() if saved_s < since and key in answers][:AT_ONCE]
+                await asyncio.gather(*(self._write(js, Binding(*key, answers[key], since, "appeared")) for key in old))
+            except (*Errors, JetStreamError) as error:
+                log.debug("the bucket cannot be kept: %s", error)
+
+    async def _keep_places(self, js: JetStreamContext, places: Mapping[str, BoxPlace]) -> None:
+        fresh = {box: place for box, place in places.items() if self._known_places.get(box) != place}
+        values = {
+            box: json.dumps({"outline": place.outline, "borders": place.borders}).encode()
+            for box, place in fresh.items()
+        }
+        await asyncio.gather(*(self._put(js, f"place.{box}", value) for box, value in values.items()))
+        self._known_places |= fresh
 
     async def _tell(self, client: Client, body: dict[str, Any]) -> None:
         self._seq += 1

@@ -108,7 +108,10 @@ def uplink_file(path: Path, daemon: Daemon, site: str, leaf: Server, **uplink: A
     return path
 
 
-def hub_file(path: Path, site: str, server: str | list[str], boxes: Sequence[str], **more: Any) -> Path:
-    """The file of the site service."""
-    path.write_text(yaml.safe_dump({"site": site, "server": server, "boxes": [{"name": b} for b in boxes], **more}))
+def hub_file(
+    path: Path, site: str, server: str, boxes: Sequence[str], *, domain: str | None = None, **more: Any
+) -> Path:
+    """The file of the site service; domain: of all boxes, where they have no leaf nodes."""
+    listed = [{"name": box} if domain is None else {"name": box, "domain": domain} for box in boxes]
+    path.write_text(yaml.safe_dump({"site": site, "server": server, "boxes": listed, **more}))
     return path

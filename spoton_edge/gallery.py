@@ -171,15 +171,18 @@ class Gallery:
         age = np.where(self._camera[entry] == crowded, self._seen_ns[entry], np.iinfo(np.int64).max)
         return int(np.argmin(age))
 
-    def between(self, entry: int, other: int) -> F4:
-        """How alike two people's prototypes are, (1, 2): of one camera, of two cameras; -2: none.
+    def between(self, entry: I4, other: I4) -> F4:
+        """How alike people's prototypes are, of pairs (n,) of entries, (n, 2): of one camera, of two cameras; -2: none.
 
         The mean, over the prototypes of `entry`, of the best cosine with the other's, as for a crop.
         """
-        mine = np.flatnonzero(self._camera[entry] >= 0).astype(np.int32)
-        pairs = np.full(len(mine), other, np.int32)
-        rows, camera = self._vectors[entry, mine], self._camera[entry, mine]
-        best = self.compare(rows, camera, np.arange(len(mine), dtype=np.int32), pairs)
-        known = best > -2
-        sums = np.where(known, best, 0).sum(axis=0, keepdims=True, dtype=np.float32)
-        return np.where(known.any(axis=0), sums / np.maximum(known.sum(axis=0), 1), -2).astype(np.float32)
+        pair, slot = np.nonzero(self._camera[entry] >= 0)
+        rows, camera = self._vectors[entry[pair], slot], self._camera[entry[pair], slot]
+        best = self.compare(rows, camera, np.arange(len(pair), dtype=np.int32), other[pair])
+        out = np.full((len(entry), 2), -2, np.float32)
+        for kind in (SAME_CAMERA, OTHER_CAMERA):
+            known = best[:, kind] > -2
+            count = np.bincount(pair[known], minlength=len(entry))
+            total = np.bincount(pair[known], best[known, kind], minlength=len(entry))
+            out[count > 0, kind] = total[count > 0] / count[count > 0]
+        return out

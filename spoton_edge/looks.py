@@ -60,10 +60,9 @@ class Looks:
             nats[use], cosine[use] = self._weigh(best)
         return nats, cosine
 
-    def between(self, entry: int, other: int) -> tuple[float, float]:
-        """Evidence (nats) that two entries are one person, and the cosine it rests on (NaN: none)."""
-        nats, cosine = self._weigh(self._gallery.between(entry, other))
-        return float(nats[0]), float(cosine[0])
+    def between(self, entry: I4, other: I4) -> tuple[F8, F4]:
+        """Evidence (nats) that two entries are one person, and the cosine it rests on (NaN: none), of pairs (n,)."""
+        return self._weigh(self._gallery.between(entry, other))
 
     def _weigh(self, best: F4) -> tuple[F8, F4]:
         """Crops of one camera where there are any, else of two, (n, 2)."""

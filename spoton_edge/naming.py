@@ -102,8 +102,9 @@ def _odds(nats: F8, k: int, j: int) -> float:
 def _add_looks(nats: F8, candidate: I4, person: I4, looks: Looks) -> F4:
     """Add what looks say to the open pairs (N, L) in place; the cosines (L, N), NaN where none was computed."""
     cosine = np.full(nats.T.shape, np.nan, np.float32)
-    for k, j in zip(*np.nonzero(np.isfinite(nats) & (candidate >= 0)[:, None] & (person >= 0)[None]), strict=True):
-        say, cosine[j, k] = looks.between(int(candidate[k]), int(person[j]))
+    k, j = np.nonzero(np.isfinite(nats) & (candidate >= 0)[:, None] & (person >= 0)[None])
+    if len(k):
+        say, cosine[j, k] = looks.between(candidate[k], person[j])
         nats[k, j] += say
     return cosine
 

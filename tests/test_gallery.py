@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from spoton_edge.gallery import OTHER_CAMERA, SAME_CAMERA, Appearance, Evidence, Gallery
 from spoton_edge.types import F4
+from tests.world import appearances
 
 GOOD = Appearance(same_mean=0.8, same_sd=0.1, different_mean=0.1, different_sd=0.15)
 
@@ -93,3 +95,19 @@ def test_what_a_cosine_is_worth_is_learned_on_the_site() -> None:
     assert low < -3
     assert high > 3
     assert not evidence.tells(SAME_CAMERA)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_pairs_of_people_are_compared_all_at_once_as_one_by_one(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    gallery, crops = Gallery(people=4, prototypes=4), appearances(7, 8, rng)
+    who, camera = rng.integers(0, 3, 7), rng.integers(0, 2, 7)  # the last entry stays empty
+    for crop, entry, c in zip(crops, who.tolist(), camera.tolist(), strict=True):
+        gallery.add(entry, crop, c, 1)
+    one, other = (at.astype(np.int32).ravel() for at in np.meshgrid(np.arange(4), np.arange(4)))
+    for pair, got in zip(zip(one, other, strict=True), gallery.between(one, other), strict=True):
+        mine = np.flatnonzero(gallery._camera[pair[0]] >= 0)
+        best = [compare(gallery, gallery._vectors[pair[0], k], int(gallery._camera[pair[0], k]), pair[1]) for k in mine]
+        for kind in (SAME_CAMERA, OTHER_CAMERA):
+            known = [cosines[kind] for cosines in best if cosines[kind] > -2]
+            assert got[kind] == pytest.approx(np.mean(known) if known else -2, abs=1e-5)

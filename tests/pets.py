@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from spoton_edge.evaluation.rows import Rows
+
 CROPS = {"W": (0, 448), "E": (320, 768)}  # columns of the full picture
 BLIND = {"W": (0, 336), "E": (448, 768)}  # the same with a stretch between them that nobody sees
 ROWS = 576
@@ -104,13 +106,14 @@ class Score:
     coverage: float  # share of all boxes matched
     handoffs: int
     kept: int  # alone in the second camera, the person has the id he had alone in the first
-    taken: int  # he has an id that was another person's in the first camera
+    taken: int  # he has an id that is another person's at some time
+    taken_over: int  # of these, one that was another's before
     ids: int  # different global ids
     ground_median_m: float
 
 
-def score(truth: Truth, estimate: Estimate, *, reach: int = 15) -> Score:
-    """reach: frames to look back in the first camera, and ahead in the second, for one where the person is matched."""
+def score(truth: Truth, estimate: Estimate, *, back: int = 30, ahead: int = 15) -> Score:
+    """back: frames to look back in the first camera for one where the person is matched; ahead: in the second."""
     matched = estimate.match(truth)
     coverage: dict[tuple[int, str], list[bool]] = {}
     for (frame, camera), people in truth.boxes.items():
@@ -123,13 +126,18 @@ def score(truth: Truth, estimate: Estimate, *, reach: int = 15) -> Score:
     owners: dict[int, set[int]] = {}
     for (_, _, person), identity in matched.items():
         owners.setdefault(identity, set()).add(person)
-    kept = taken = 0
+    kept = taken = taken_over = 0
     handoffs = truth.handoffs()
     for handoff in handoffs:
-        before = _nearest(matched, handoff.person, handoff.first, handoff.last_alone, -1, reach)
-        after = _nearest(matched, handoff.person, handoff.second, handoff.next_alone, 1, reach)
+        before = _nearest(matched, handoff.person, handoff.first, handoff.last_alone, -1, back)
+        after = _nearest(matched, handoff.person, handoff.second, handoff.next_alone, 1, ahead)
         kept += before is not None and before == after
-        taken += after is not None and after != before and owners[after] != {handoff.person}
+        if after is not None and after != before and owners[after] != {handoff.person}:
+            taken += 1
+            taken_over += any(
+                identity == after and person != handoff.person and frame < handoff.next_alone
+                for (frame, _, person), identity in matched.items()
+            )
     distances = [
         float(np.linalg.norm(estimate.ground[frame, identity] - truth.ground[frame, person]))
         for (frame, _, person), identity in matched.items()
@@ -142,9 +150,22 @@ def score(truth: Truth, estimate: Estimate, *, reach: int = 15) -> Score:
         handoffs=len(handoffs),
         kept=kept,
         taken=taken,
+        taken_over=taken_over,
         ids=len({identity for views in estimate.views.values() for identity, _ in views}),
         ground_median_m=float(np.median(distances)) if distances else float("nan"),
     )
+
+
+def ground_rows(truth: Truth, estimate: Estimate) -> tuple[Rows, Rows]:
+    """Where people are who are in a picture, and where the program has people, for `ground_scene`."""
+    shown = sorted({(frame, person) for (frame, _), people in truth.boxes.items() for person in people})
+    return _rows(truth.ground, shown), _rows(estimate.ground, sorted(estimate.ground))
+
+
+def _rows(places: dict[tuple[int, int], np.ndarray], keys: list[tuple[int, int]]) -> Rows:
+    """Places of these frames and ids, ascending."""
+    numbers, yes = np.array(keys, np.int64).reshape(-1, 2), np.ones(len(keys), np.bool_)
+    return Rows(numbers[:, 0], numbers[:, 1], np.array([places[key] for key in keys]).reshape(-1, 2), yes, ~yes)
 
 
 def _nearest(

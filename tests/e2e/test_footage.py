@@ -28,8 +28,8 @@ def test_most_people_keep_their_ids_from_one_camera_to_the_next(
     site = write_site(tmp_path, clip, detector, reid={"model": str(shared_models / REID)})
     result = scored(Truth(shared_data), site, tmp_path)
     assert result.handoffs == 28
-    assert result.kept >= 22
-    assert result.taken <= 5
+    assert result.kept >= 24
+    assert result.taken <= 4
     assert result.ground_median_m < 0.25
 
 
@@ -42,7 +42,7 @@ def test_most_people_keep_their_ids_over_a_stretch_that_nobody_sees(
     result = scored(truth, site, tmp_path)
     assert result.handoffs == 28
     assert result.kept >= 18
-    assert result.taken <= 5
+    assert result.taken_over <= 5
 
 
 def test_two_walkers_in_a_laboratory_keep_one_id_each_and_nobody_who_sits_has_it(

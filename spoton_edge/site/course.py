@@ -78,6 +78,7 @@ class Course:
         rows: dict[Key, _Row] = {}
         boxes: dict[int, int] = {}
         merged: list[tuple[Key, Key]] = []
+        moved = False
         for when_ns, message in sorted(messages, key=lambda entry: (entry[0], entry[1].head.box, entry[1].head.seq)):
             box, run = message.head.box, message.head.run
             camera = self._number_of_box[box]
@@ -95,10 +96,8 @@ class Course:
                 case Look():
                     self._looks[box, run, message.id] = when_ns, message.vector
                 case BoxEvent(event="box", place=BoxPlace() as place):
-                    if self.places.get(box) != place:
-                        self.places[box] = place
-                        before, self._associator = self._associator, plan.build(self.rules, self.places)
-                        self._associator.inherit(before)
+                    moved |= self.places.get(box) != place
+                    self.places[box] = place
                 case BoxEvent(event="merged"):
                     merged.append(((box, run, message.id), (box, run, message.other)))
                 case BoxEvent(event="born" | "died", xy=tuple() as at, cov=tuple() as spread):
@@ -107,6 +106,9 @@ class Course:
                     self.names.born(key, when_ns // 1_000_000 - round(1e3 * message.age_s))
                     boxes.setdefault(camera, when_ns)
                     rows.setdefault(key, _Row(key, camera, when_ns, at, spread, doubt_s))
+        if moved:
+            before, self._associator = self._associator, plan.build(self.rules, self.places)
+            self._associator.inherit(before)
         if boxes:
             told = self._associate(sorted(rows.values(), key=lambda row: (row.camera, row.key)), boxes)
         for stays, gone in merged:

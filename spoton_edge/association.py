@@ -172,6 +172,12 @@ class Associator:
         """Which tracks, by uid (n,), could be mistaken for others, or have been."""
         return self._twins.in_crowd(uid) | self._impostors.doubted(uid)
 
+    def looks_since(self, after_ns: int) -> dict[int, tuple[F4, int]]:
+        """By id, what people who are followed looked like last, unit vectors (D,), and when, where after `after_ns`."""
+        record = self._tracks.record
+        newest = {int(person["global_id"]): self._looks.newest(int(person["entry"])) for person in record}
+        return {number: look for number, look in newest.items() if number >= 0 and look and look[1] > after_ns}
+
     def explain(self, global_id: int) -> list[Event]:
         """Why a track has its id: its decisions, oldest first; the last 64 are kept."""
         return self._life.of(global_id)

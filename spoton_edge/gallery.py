@@ -115,6 +115,14 @@ class Gallery:
     def dimension(self) -> int:
         return self._vectors.shape[2]
 
+    def newest(self, entry: int) -> tuple[F4, int] | None:
+        """The prototype of an entry that was renewed last, a unit vector (D,), and when; None: it has none."""
+        held = np.flatnonzero(self._camera[entry] >= 0)
+        if not len(held):
+            return None
+        place = held[int(np.argmax(self._seen_ns[entry, held]))]
+        return self._vectors[entry, place].copy(), int(self._seen_ns[entry, place])
+
     def clear(self, entry: int) -> None:
         """Forget a person."""
         self._camera[entry] = -1

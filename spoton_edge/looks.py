@@ -49,6 +49,10 @@ class Looks:
         """Whether crops are embedded, and by a model that tells people apart."""
         return self._gallery.dimension > 0 and any(self._evidence.tells(kind) for kind in (SAME_CAMERA, OTHER_CAMERA))
 
+    def newest(self, entry: int) -> tuple[F4, int] | None:
+        """The prototype that was renewed last (D,), and when; None: -1 is nobody's entry, or there is none."""
+        return self._gallery.newest(entry) if entry >= 0 else None
+
     def compare(self, seen: Tracklets, row: I4, entry: I4) -> tuple[F8, F4]:
         """Evidence (nats) and cosine of pairs (tracklet, gallery entry), (E,); 0 and NaN where nothing can be said."""
         nats, cosine = np.zeros(len(row)), np.full(len(row), np.nan, np.float32)

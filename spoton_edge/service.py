@@ -98,6 +98,7 @@ class Service:
             verbs: dict[str, Handler] = {
                 "status": self.status,
                 "explain": self.explain,
+                "looks": self.looks,
                 "record": self.record,
                 "reload": self.reload,
             }
@@ -150,6 +151,21 @@ class Service:
     def explain(self, id: int) -> list[str]:  # noqa: A002  the name that callers of the control socket write
         """Why a person has its id, a line for each decision. From any thread but the loop's."""
         return self._errands.ask(lambda: self._explain(id))
+
+    def looks(self, after_ns: int) -> dict[str, Any]:
+        """What people look like who were looked at after a time, for the uplink. From any thread but the loop's.
+
+        Raises:
+            UsageError: the site file does not share appearance.
+        """
+        if not self._running.site.uplink.share_appearance:
+            raise UsageError("looks are not shared: uplink.share_appearance is false")
+        found = self._errands.ask(lambda: self.pipeline.associator.looks_since(after_ns))
+        looks = [
+            {"id": number, "seen_ns": seen_ns, "vector": [round(float(value), 4) for value in vector]}
+            for number, (vector, seen_ns) in sorted(found.items())
+        ]
+        return {"looks": looks}
 
     def record(self, after: int | None, embeddings: bool) -> dict[str, Any]:
         """What was detected from batch `after` on; see `Recorder.since`. From any thread but the loop's."""

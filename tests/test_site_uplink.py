@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,11 +14,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nats.js.errors import ServiceUnavailableError
 
+from spoton_edge import config
+from spoton_edge.association import Associator
+from spoton_edge.control import ControlServer
+from spoton_edge.ground_plane import GroundPlane
 from spoton_edge.messages import Message, parse
+from spoton_edge.site import messages
 from spoton_edge.site.clock import Offset
 from spoton_edge.site.digest import Digest, Pose, hull
-from spoton_edge.site.messages import BoxEvent, BoxMessage, Sights
+from spoton_edge.site.messages import BoxEvent, BoxMessage, Look, Sights
 from spoton_edge.site.outbox import Letter, Outbox
+from spoton_edge.site.uplink import Uplink
+from tests.world import OracleTracker, World, room, wanderers
 
 START = 1_800_000_000.0
 DOOR = {"door": [(4.0, 0.0), (6.0, 0.0), (6.0, 2.0), (4.0, 2.0)]}
@@ -186,3 +196,61 @@ def test_positions_go_first_where_nothing_can_be_written_and_the_loss_is_told(mo
     assert outbox.lost == {"tracks": 100 - len(positions)}
     assert sum(gaps) == outbox.lost.total()
     assert not outbox.failing
+
+
+def test_looks_are_asked_of_the_daemon_and_told_once_each(tmp_path: Path) -> None:
+    site_file = tmp_path / "site.yaml"
+    site_file.write_text(
+        "site: s\nbox: b\ncameras: [{name: c1, source: 'test:'}]\n"
+        f"runtime: {{control: 'ipc://{tmp_path}/control'}}\n"
+        f"uplink: {{server: nats://127.0.0.1, share_appearance: true, identities: 'ipc://{tmp_path}/identities'}}\n"
+    )
+    vectors = {1: (10, [0.6, 0.8]), 2: (20, [0.0, 1.0]), 9: (30, [1.0, 0.0])}  # the last is not in sight
+
+    def looks(after_ns: int) -> dict[str, Any]:
+        fresh = {number: look for number, look in vectors.items() if look[0] > after_ns}
+        return {"looks": [{"id": n, "seen_ns": seen_ns, "vector": v} for n, (seen_ns, v) in fresh.items()]}
+
+    letters: list[Letter] = []
+
+    class Box:
+        put = letters.append
+
+    async def run() -> None:
+        uplink = Uplink(config.load(site_file), server="nats://127.0.0.1")
+        list(uplink._digest.take(tracks(0.0, {1: (1.0, 1.0), 2: (2.0, 2.0)}), 0.0))
+        sharing = asyncio.ensure_future(uplink._share_looks(Box()))  # type: ignore[arg-type]
+        while len(letters) < 2:
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(1.2)
+        sharing.cancel()
+        uplink._publisher.close()
+
+    with ControlServer(f"ipc://{tmp_path}/control", {"looks": looks}):
+        asyncio.run(run())
+    told = [messages.parse(letter.subject, letter.payload) for letter in letters]
+    assert [(look.id, look.vector.round(1).tolist()) for look in told if isinstance(look, Look)] == [
+        (1, [pytest.approx(0.6), pytest.approx(0.8)]),
+        (2, [0.0, 1.0]),
+    ]
+
+
+def test_an_associator_tells_what_people_looked_like_last() -> None:
+    rng = np.random.default_rng(0)
+    cameras = room(2)
+    walkers = wanderers(3, 6.0, rng, stay_s=(6.0, 8.0))
+    world = World(cameras, [replace(w, knots=w.knots - [w.knots[0, 0] + 2.0, 0, 0]) for w in walkers], seconds=5.0)
+    associator = Associator([GroundPlane(c.homography, c.image_size, projection=c.projection) for c in cameras])
+    tracker, people = OracleTracker(), None
+    for seen in world.steps():
+        tracklets, _ = tracker.update(seen)
+        step = np.arange(2, dtype=np.int16), np.full(2, seen.captured_ns)
+        people, _ = associator.update(*step, associator.site.project(tracklets))
+    assert people is not None
+    looks = associator.looks_since(-1)
+    assert looks
+    assert set(looks) <= set(people.global_id.tolist())
+    for vector, _ in looks.values():
+        assert max(float(vector @ walker.appearance) for walker in walkers) > 0.9
+    newest = max(when for _, when in looks.values())
+    assert associator.looks_since(newest) == {}

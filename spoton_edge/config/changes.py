@@ -25,9 +25,7 @@ class NotYet(NamedTuple):
     instead: str
 
 
-NOT_YET = (
-    NotYet("uplink.share_appearance", lambda value: value in (True, "yes", "on"), "way to send looks", "use false"),
-)
+NOT_YET: tuple[NotYet, ...] = ()
 
 
 def not_yet(data: dict[str, Any]) -> list[Problem]:

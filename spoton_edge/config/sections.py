@@ -278,7 +278,10 @@ class Uplink(Section):
         default=(0.0, 0.0, 0.0), description="the box's ground in the site's: [x, y, heading], metres, degrees"
     )
     border: tuple[Border, ...] = Field(default=(), description="edges shared with other boxes")
-    share_appearance: Flag = Field(default=False, description="send appearance vectors to the site")
+    share_appearance: Flag = Field(
+        default=False,
+        description="send appearance vectors to the site",
+    )
     keep_mb: Count = Field(
         default=256, description="what the leaf node keeps for a site that is away, at most, megabytes"
     )

@@ -11,8 +11,8 @@ import numpy as np
 
 from spoton_edge.messages import Event, Message, Site, Track, Tracks
 from spoton_edge.site.clock import Offset
-from spoton_edge.site.messages import BoxEvent, BoxMessage, BoxPlace, Head, Polygon, Sights
-from spoton_edge.types import F8
+from spoton_edge.site.messages import BoxEvent, BoxMessage, BoxPlace, Head, Look, Polygon, Sights
+from spoton_edge.types import F4, F8
 
 REPORT_S = 0.5
 EMPTY_S = 2.0  # while nobody is there
@@ -95,6 +95,11 @@ class Digest:
             yield from self._take_tracks(message, now_s)
         elif isinstance(message, Event) and message.event == "merged" and message.run == self._run:
             yield from self._take_merged(message, now_s)
+
+    def look(self, number: int, vector: F4, now_s: float) -> Look | None:
+        """A prototype of somebody in sight."""
+        person = self._people.get(number)
+        return None if person is None else Look(self._head("looks", person.seen, now_s), number, vector)
 
     def gap(self, lost: int, now_s: float) -> BoxEvent:
         """So many messages could not be written."""

@@ -16,12 +16,14 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.errors import Error as JetStreamError
 
-from spoton_edge import config
+from spoton_edge import config, control
 from spoton_edge.client import AsyncSubscriber
+from spoton_edge.errors import UsageError
 from spoton_edge.messages import Missed
 from spoton_edge.publisher import Publisher
 from spoton_edge.site import bucket, messages, streams
@@ -35,6 +37,7 @@ from spoton_edge.wire import Encoder
 
 log = logging.getLogger(__name__)
 
+LOOK_S = 0.5
 TELL_S = 1.0  # who is whom, also where nothing is new
 ASK_TIME_S, ANSWER_S = 2.0, 1.0
 AGAIN_S = 2.0
@@ -103,6 +106,8 @@ class Uplink:
                 self._tell(),
                 self._report(outbox),
             ]
+            if uplink.share_appearance:
+                jobs.append(self._share_looks(outbox))
             self._systemd.ready()
             await until(self._stopping, jobs)
         finally:
@@ -142,6 +147,32 @@ class Uplink:
                     continue
                 for told in self._digest.take(message, time.monotonic()):
                     self._put(outbox, told)
+
+    async def _share_looks(self, outbox: Outbox) -> None:
+        """Have the daemon tell over its control socket what people look like; no other way leads there."""
+        after_ns = 0
+        told = False
+        while True:
+            await asyncio.sleep(LOOK_S)
+            try:
+                answer = await asyncio.to_thread(self._ask_looks, after_ns)
+            except UsageError as error:
+                if not told:
+                    log.warning("no looks: %s", error)
+                told, after_ns = True, 0
+                continue
+            told = False
+            for row in answer["looks"]:
+                after_ns = max(after_ns, row["seen_ns"])
+                look = self._digest.look(row["id"], np.array(row["vector"], np.float32), time.monotonic())
+                if look is not None:
+                    self._put(outbox, look)
+
+    def _ask_looks(self, after_ns: int) -> dict[str, Any]:
+        where = self._site.runtime.control
+        endpoint = control.find(self._site.site) if where == "auto" else where
+        answer: dict[str, Any] = control.ask(endpoint, "looks", timeout_s=5.0, after_ns=after_ns)
+        return answer
 
     def _put(self, outbox: Outbox, message: BoxMessage) -> None:
         kind = "events" if isinstance(message, BoxEvent) else "looks" if isinstance(message, Look) else "tracks"

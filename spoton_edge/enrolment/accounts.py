@@ -17,11 +17,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-MAX_PAYLOAD = 512 * 1024  # twice the largest message that the site service takes
+from spoton_edge.site import messages, streams
+from spoton_edge.site.streams import HUB_DOMAIN
+
+MAX_PAYLOAD = 2 * messages.MAX_BYTES  # JetStream's own words have room, too
 CLIENT_PORT, LEAF_PORT, CLUSTER_PORT = 4222, 7422, 6222  # of a hub, as NATS has them
 LOCAL_PORT = 4223  # of a leaf node, on loopback: a box may be a hub, too
 STORE = "/var/lib/spoton-edge-nats"
-HUB_DOMAIN = "hub"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +99,6 @@ def _account(box: str) -> str:
     return f'"BOX_{box}"'
 
 
-def _streams(site: str, box: str) -> list[str]:
-    """A box's streams on its leaf node: events, positions, looks."""
-    name = f"SPOTON_{site}_{box}"
-    return [name, f"{name}=tracks", f"{name}=looks"]
-
-
 def _cluster(servers: Servers, number: int) -> str:
     if len(servers.addresses) == 1:
         return ""
@@ -124,11 +120,10 @@ cluster {{
 
 
 def _site_account(site: str, service: str, boxes: Sequence[str]) -> str:
-    bucket = f"spoton-1-{site}-identities"
     exports = [
-        f'{{stream: "spoton.1.{site}.identities"}}',
-        f'{{service: "spoton.1.{site}.clock"}}',
-        *(f'{{service: "{asked}", response: stream}}' for asked in _bucket_api(bucket)),
+        f'{{stream: "{messages.identities(site)}"}}',
+        f'{{service: "{messages.clock(site)}"}}',
+        *(f'{{service: "{asked}", response: stream}}' for asked in _bucket_api(site)),
     ]
     imports = [entry for box in boxes for entry in _from_box(site, box)]
     users = f"users: [{{nkey: {service}, allowed_connection_types: [STANDARD]}}]"
@@ -138,22 +133,21 @@ def _site_account(site: str, service: str, boxes: Sequence[str]) -> str:
 
 
 def _box_account(site: str, box: str, key: str) -> str:
-    bucket = f"spoton-1-{site}-identities"
     exports = [
-        f'{{stream: "spoton.1.{site}.{box}.>", accounts: [SITE]}}',
+        f'{{stream: "{messages.subject(site, box, ">")}", accounts: [SITE]}}',
         *(f'{{service: "{asked}", response: stream, accounts: [SITE]}}' for asked in _leaf_api(site, box)),
     ]
     imports = [
-        f'{{stream: {{account: SITE, subject: "spoton.1.{site}.identities"}}}}',
-        f'{{service: {{account: SITE, subject: "spoton.1.{site}.clock"}}}}',
+        f'{{stream: {{account: SITE, subject: "{messages.identities(site)}"}}}}',
+        f'{{service: {{account: SITE, subject: "{messages.clock(site)}"}}}}',
         *(
             f'{{service: {{account: SITE, subject: "{asked}"}}, '
-            f'to: "spoton.1.{site}.bucket.{asked.removeprefix("$JS.API.")}"}}'
-            for asked in _bucket_api(bucket)
+            f'to: "{_bucket_prefix(site)}.{asked.removeprefix("$JS.API.")}"}}'
+            for asked in _bucket_api(site)
         ),
     ]
     # The account alone keeps what is forged from going anywhere; with this, the hub says so in its log.
-    said = ", ".join(f'"{subject}"' for subject in (f"spoton.1.{site}.{box}.>", *_asked(site), "_R_.>"))
+    said = ", ".join(f'"{subject}"' for subject in (messages.subject(site, box, ">"), *_asked(site), "_R_.>"))
     users = (
         f"users: [{{nkey: {key}, allowed_connection_types: [LEAFNODE], permissions: {{publish: {{allow: [{said}]}}}}}}]"
     )
@@ -162,25 +156,31 @@ def _box_account(site: str, box: str, key: str) -> str:
 
 def _asked(site: str) -> list[str]:
     """What a box may ask of the site."""
-    return [f"spoton.1.{site}.clock", f"spoton.1.{site}.bucket.>"]
+    return [messages.clock(site), f"{_bucket_prefix(site)}.>"]
 
 
 def _from_box(site: str, box: str) -> list[str]:
     account = _account(box)
     return [
-        f'{{stream: {{account: {account}, subject: "spoton.1.{site}.{box}.>"}}}}',
+        f'{{stream: {{account: {account}, subject: "{messages.subject(site, box, ">")}"}}}}',
         *(f'{{service: {{account: {account}, subject: "{asked}"}}}}' for asked in _leaf_api(site, box)),
     ]
 
 
-def _bucket_api(bucket: str) -> list[str]:
+def _bucket_prefix(site: str) -> str:
+    return f"spoton.{messages.VERSION}.{site}.bucket"
+
+
+def _bucket_api(site: str) -> list[str]:
+    bucket = streams.bucket(site)
     get = f"$JS.API.DIRECT.GET.KV_{bucket}"
     return [f"$JS.API.STREAM.INFO.KV_{bucket}", get, f"{get}.>"]
 
 
 def _leaf_api(site: str, box: str) -> list[str]:
     """What the hub's streams ask of a leaf node that they take over from, and how they keep its pace."""
-    pace = [f"$JS.{kind}.{stream}.>" for stream in _streams(site, box) for kind in ("FC", "ACK")]
+    names = [streams.box_stream(site, box, kind) for kind in ("events", "tracks", "looks")]
+    pace = [f"$JS.{kind}.{name}.>" for name in names for kind in ("FC", "ACK")]
     return [f"$JS.{box}.API.>", *pace]
 
 

@@ -136,7 +136,12 @@ def hub_config(site: str, kind: str, boxes: Sequence[Source], *, replicas: int, 
     sources = [
         api.StreamSource(
             name=box_stream(site, source.box, each),
-            external=None if source.domain is None else api.ExternalStream(api=f"$JS.{source.domain}.API"),
+            external=None
+            if source.domain is None
+            # Below a subject of the box's: where each box has an account of its own, the hub hears it on no other.
+            else api.ExternalStream(
+                api=f"$JS.{source.domain}.API", deliver=messages.subject(site, source.box, "deliver")
+            ),
         )
         for source in boxes
         for each in kinds

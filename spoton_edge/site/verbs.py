@@ -29,7 +29,7 @@ def uplink(path: Path, key: Path | None) -> int:
     site = config.load(path)
     if site.uplink.server is None:
         raise UsageError(
-            f"{path}: uplink.server names no NATS server; write nats://127.0.0.1:4222 for a leaf node here"
+            f"{path}: uplink.server names no NATS server; write nats://127.0.0.1:4223 for a leaf node here"
         )
     if site.publish.keys is not None and key is None:
         raise UsageError(f"{path}: publish.keys lets in only whom it knows; give --key NAME.key (spoton-edge keys new)")

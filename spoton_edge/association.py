@@ -139,7 +139,8 @@ class Associator:
         other._tracks, other._lost, other._book = self._tracks.copy(), self._lost.copy(), deepcopy(self._book)
         other._looks, other._stature, other._twins = self._looks.copy(), deepcopy(self._stature), deepcopy(self._twins)
         other._crops, other._resumption = deepcopy(self._crops), deepcopy(self._resumption)
-        other._parted, other._life = dict(self._parted), LifeBook()
+        other._impostors, other._not_he = deepcopy(self._impostors), dict(self._not_he)
+        other._named_ns, other._parted, other._life = dict(self._named_ns), dict(self._parted), LifeBook()
         return other
 
     def forget_looks(self, appearance: Appearance | None) -> None:

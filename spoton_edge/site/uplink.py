@@ -91,6 +91,7 @@ class Uplink:
             nkey=uplink.nkey or streams.credential("box.key"),
             ca=uplink.ca,
             error_cb=_mind,
+            inbox_prefix=f"_INBOX.{self._site.box}",
         )
         try:
             js = client.jetstream()

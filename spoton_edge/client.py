@@ -144,7 +144,8 @@ class _Reader:
             connected.setsockopt_string(zmq.CURVE_PUBLICKEY, self._keys["public"])
             connected.setsockopt_string(zmq.CURVE_SECRETKEY, self._keys["secret"])
         connected.setsockopt(zmq.RCVHWM, HIGH_WATER)
-        connected.setsockopt(zmq.SNDHWM, 2)
+        if kind == zmq.DEALER:  # subscriptions count as sent, too: beyond a high-water mark libzmq drops them silently
+            connected.setsockopt(zmq.SNDHWM, 2)
         connected.setsockopt(zmq.RECONNECT_IVL, 100)
         connected.setsockopt(zmq.RECONNECT_IVL_MAX, 2000)
         connected.connect(endpoint)

@@ -86,6 +86,17 @@ def test_only_the_kinds_and_the_site_asked_for_are_delivered(published: Publishe
         assert subscriber.receive(0.05) is None
 
 
+def test_every_subscription_reaches_a_daemon_that_starts_after_its_subscriber(tmp_path: Path) -> None:
+    endpoints = {"bind": [f"ipc://{tmp_path}/bus"], "snapshot": f"ipc://{tmp_path}/snapshot"}
+    kinds = ["tracks", "events", "site"]
+    with (
+        Subscriber(endpoints["bind"][0], snapshot=endpoints["snapshot"], kinds=kinds, site="lobby") as subscriber,
+        Publisher(BY, **endpoints) as publisher,
+    ):
+        until(publisher, subscriptions=4)  # and status, which says how far the others are
+        assert subscriber.receive(0.05) is None
+
+
 def test_without_a_daemon_receiving_ends_in_time() -> None:
     with Subscriber("tcp://127.0.0.1:9") as subscriber:
         assert subscriber.receive(0.05) is None

@@ -306,6 +306,8 @@ def test_too_many_connections_are_turned_away(context: zmq.Context[Any]) -> None
 def test_a_subscriber_heals_by_itself(published: Publisher) -> None:
     published.publish(BY.site(site()))
     published.publish(tracks())
+    while not published.tracks_sent:  # all is in the snapshot, and nothing on its way
+        time.sleep(0.01)
     with Subscriber(published.endpoints[0], snapshot=published.snapshot_endpoint) as subscriber:
         first, second = subscriber.receive(10), subscriber.receive(10)
         assert first is not None

@@ -37,7 +37,9 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 
 
 def test_hub_and_leaf_node_find_each_other_under_systemd(machine: Machine) -> None:
-    machine.run("systemctl", "start", HUB, LEAF)
+    machine.run("systemctl", "start", HUB)
+    until(lambda: "Server is ready" in said(machine, HUB), "the hub listens")
+    machine.run("systemctl", "start", LEAF)
     until(lambda: "Leafnode connection created" in said(machine, HUB), "the leaf node joins the hub")
     assert "[ERR]" not in said(machine, HUB) + said(machine, LEAF)
 

@@ -97,8 +97,8 @@ class Gallery:
         self._seen_ns = np.zeros(shape, np.int64)
         self._weight = np.zeros(shape, np.float32)
 
-    def copy(self) -> Gallery:
-        """The same, to go its own way. Only entries in use are written, so that the others take no memory."""
+    def __deepcopy__(self, memo: dict[int, object]) -> Gallery:
+        """Only entries in use are written, so that the others take no memory."""
         other = Gallery(self._people, self._prototypes)
         other._allocate(self.dimension)
         used = np.flatnonzero((self._camera >= 0).any(axis=1))

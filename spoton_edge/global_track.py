@@ -6,7 +6,7 @@ tracks began, named by an internal `uid` that is never used again, so that rows 
 
 from __future__ import annotations
 
-from copy import copy
+from copy import copy, deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,13 +89,15 @@ class TrackTable:
     def __len__(self) -> int:
         return len(self.record)
 
-    def copy(self) -> TrackTable:
-        """The same, to go its own way."""
+    def __deepcopy__(self, memo: dict[int, object]) -> TrackTable:
         other = copy(self)
-        other.record, other.state, other.cov = self.record.copy(), self.state.copy(), self.cov.copy()
-        other._room = other.record, other.state, other.cov
-        other._going = [*self._going]
+        vars(other).update(deepcopy(vars(self), memo))
+        other._move(other.record, other.state, other.cov)  # which are no part of the copied room
         return other
+
+    def inherit(self, before: TrackTable) -> None:
+        """Go on with another's tracks; people move as it was said here."""
+        vars(self).update(vars(before) | {"motion": self.motion})
 
     def rows_of(self, uid: I8) -> I4:
         """The row of each uid (n,), -1 where it is no longer here."""

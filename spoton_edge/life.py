@@ -23,6 +23,10 @@ class LifeBook:
     def __init__(self) -> None:
         self._lives: dict[int, deque[_Decision]] = {}
 
+    def __deepcopy__(self, memo: dict[int, object]) -> LifeBook:
+        """Whoever goes his own way begins a book of his own: lives are long, and seldom asked for."""
+        return LifeBook()
+
     def decide(self, global_id: int, captured_ns: int, camera: int, reason: Reason, detail: str = "") -> None:
         self._write(global_id, (captured_ns, camera, reason, detail, -1))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import copy, deepcopy
 
 import numpy as np
 
@@ -28,12 +27,6 @@ class Looks:
     def of_another_model(self, appearance: Appearance | None) -> Looks:
         """Empty galleries for as many people, for vectors that cannot be compared with the ones here."""
         return Looks(appearance, self._room, self._refresh_ns / 1e9)
-
-    def copy(self) -> Looks:
-        """The same, to go its own way."""
-        other = copy(self)
-        other._gallery, other._evidence, other._free = self._gallery.copy(), deepcopy(self._evidence), [*self._free]
-        return other
 
     def inherit(self, before: Looks) -> None:
         """Take over everybody's gallery and what was learned of cosines, from one for as many people."""

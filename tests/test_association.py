@@ -258,9 +258,9 @@ def test_memory_is_bounded_by_the_people_remembered() -> None:
     world = World(room(2), wanderers(60, 100.0, rng, stay_s=(2.0, 4.0)), seconds=105.0, frame_rate=5.0, seed=9)
     ids = associator(world, max_people=5, forget_s=1000.0)
     play(world, ids)
-    assert len(ids._lost) <= 5
-    assert len(ids._life._lives) <= 5 + len(ids._tracks)
-    assert len(ids._book.entry) < 60
+    assert len(ids._census.lost) <= 5
+    assert len(ids._census.life._lives) <= 5 + len(ids._census.tracks)
+    assert len(ids._census.book.entry) < 60
 
 
 # -- two in one, and one for another -----------------------------------------------------------------------------------

@@ -263,7 +263,7 @@ def test_what_needs_a_restart_says_so_by_key_and_stays(site: Site) -> None:
 def looks(site: Site) -> tuple[int, int]:
     """People whose looks are remembered, and the length of their vectors."""
     associator = site.service.pipeline.associator
-    return associator.gallery, associator._looks._gallery.dimension
+    return associator.gallery, associator._census.looks._gallery.dimension
 
 
 def test_another_re_id_model_forgets_looks_and_keeps_ids(site: Site) -> None:

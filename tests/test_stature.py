@@ -11,15 +11,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from spoton_edge._ext import stature as _ext
-from spoton_edge.association import Associator
-from spoton_edge.global_track import TRACK, TrackTable
+from spoton_edge.global_track import TRACK, Motion, TrackTable
 from spoton_edge.ground_plane import GroundPlane, Site
 from spoton_edge.policy import Policy
 from spoton_edge.stature import READINGS, Stature, exchange
 from spoton_edge.twins import PAIR
 from spoton_edge.types import FootPoint, Tracklets
 from tests import reference_stature as twin
-from tests.test_association import associator, looks_of, planes, play, standing
+from tests.test_association import associator, looks_of, play, standing
 from tests.world import OracleTracker, Walker, World, room
 
 ALIKE = looks_of(1)[0]
@@ -93,7 +92,7 @@ def test_the_site_shows_how_good_readings_are() -> None:
 
 
 def people_of(heights_m: list[float]) -> TrackTable:
-    table = TrackTable(Associator(planes(room(2)))._tracks.motion)
+    table = TrackTable(Motion())
     table.predict(1_000_000_000)
     for k in range(len(heights_m)):
         row = table.begin(np.array([k, 0.0]), np.array([0.01, 0.0, 0.01]), table.now_ns, 0, np.zeros(2))
@@ -110,9 +109,9 @@ def test_ids_that_two_people_exchanged_when_they_met_are_put_right_and_told() ->
         bare = replace(ids.site.project(tracklets), has_embedding=np.zeros(len(tracklets), np.bool_))
         tracks, told = ids.update(cameras, np.full(4, seen.captured_ns), bare)
         if seen.frame_id == 155:  # they stand beside each other
-            both = np.flatnonzero(ids._tracks.record["global_id"] > 0)
+            both = np.flatnonzero(ids._census.tracks.record["global_id"] > 0)
             assert len(both) == 2
-            exchange(ids._tracks.record, *both.tolist())
+            exchange(ids._census.tracks.record, *both.tolist())
         events += [(seen.frame_id, event) for event in told]
         for global_id, xy in zip(tracks.global_id.tolist(), tracks.xy, strict=True):
             person = int(np.argmin(np.linalg.norm(seen.xy - xy, axis=1)))

@@ -10,7 +10,7 @@ SANITIZE_TESTS := tests/test_bytetrack.py tests/test_tracker.py tests/test_match
 	tests/test_handoff.py tests/test_lens.py tests/test_stature.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench bench-tracker sanitize soak clean test-clients bench-predecessor bench-deployment bindings test-gpu deb
+.PHONY: help setup demo demo-site test lint format bench bench-tracker sanitize soak clean test-clients bench-predecessor bench-deployment bindings test-gpu deb
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | awk -F ':.*  ## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ build/bindings/ready: $(READY)
 
 demo: $(READY)  ## Follow people across two cameras of a real clip; writes demo-map.png
 	@$(BIN)/spoton-edge demo $(DEMO_ARGS)
+
+demo-site: $(READY)  ## The same on two boxes, with a simulated third and a hub; writes demo-site-map.png
+	@$(BIN)/spoton-edge demo-site $(DEMO_ARGS)
 
 test: $(READY)  ## Run the tests
 	@$(BIN)/python -m pytest $(TEST_ARGS)
@@ -86,5 +89,5 @@ deb: $(READY)  ## Build the Debian package, with everything in it (EXTRAS=gpu,sy
 	@systemd/debian/build $(EXTRAS) $(WHEEL)
 
 clean:  ## Remove .venv and everything built
-	rm -rf $(VENV) build dist *.egg-info demo-map.png .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info demo-map.png demo-site-map.png .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find spoton_edge ext tests -name '*.so' -delete -o -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -177,6 +177,13 @@ def parser() -> argparse.ArgumentParser:
     demo.add_argument("--out", type=Path, default=Path("demo-map.png"), metavar="PNG", help="default: %(default)s")
     _cache(demo)
 
+    many = _verb(
+        verbs, "demo-site", _demo_site, "The same clip on two boxes, a simulated third, and the hub of their site"
+    )
+    many.add_argument("--seconds", type=float, metavar="N", help="of the clip; default: $DEMO_SECONDS, else all of it")
+    many.add_argument("--out", type=Path, default=Path("demo-site-map.png"), metavar="PNG", help="default: %(default)s")
+    _cache(many)
+
     replaying.add_verbs(verbs)
     evaluation.add_verbs(verbs)
     engine_verbs.add_verbs(verbs)
@@ -388,10 +395,28 @@ def _keys_list(options: argparse.Namespace) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        _unwind_on(signal.SIGHUP, 128 + signal.SIGHUP)  # its window was closed: daemon, map and scratch folder go too
+    _mind_window()
     code: int = _part("demo", "demo").run(realtime=options.realtime, out=options.out, cache=options.cache)
     return code
+
+
+def _demo_site(options: argparse.Namespace) -> int:
+    given = os.environ.get("DEMO_SECONDS")
+    try:
+        seconds = options.seconds if options.seconds is not None or not given else float(given)
+    except ValueError:
+        seconds = -1.0
+    if seconds is not None and not seconds > 0:
+        raise UsageError("--seconds, DEMO_SECONDS: write a number above 0")
+    _mind_window()
+    code: int = _part("demo_site.command", "demo-site").run(seconds=seconds, out=options.out, cache=options.cache)
+    return code
+
+
+def _mind_window() -> None:
+    """Where the window of a demo is closed, what it has started and its scratch folder go too."""
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        _unwind_on(signal.SIGHUP, 128 + signal.SIGHUP)
 
 
 def _progress(line: str) -> None:

@@ -97,13 +97,12 @@ def run(*, realtime: bool = False, out: Path = Path("demo-map.png"), cache: Path
     """Run the demo and return the exit code. realtime: by the clip's clock; out: where the picture goes."""
     console = Console()
     folder = models.cache_dir(cache)
-    if out.suffix != ".png" or out.is_dir() or not out.absolute().parent.is_dir():
-        raise UsageError(f"--out {out}: write the name of a .png file in a folder that exists")
+    check_out(out)
     # The picture is painted in this process: what capture notes meanwhile would break into the table.
     logging.getLogger("spoton_edge.capture").setLevel(logging.WARNING)
     models.fetch("yolox-nano", folder, console.print)
     os.environ[CLIP_VARIABLE] = str(clip := find_clip(folder, console))
-    with tempfile.TemporaryDirectory(prefix="spoton-") as scratch, live_page(Path(scratch) / "site.yaml") as page:
+    with tempfile.TemporaryDirectory(prefix="spoton-") as scratch, live_page("--site", f"{scratch}/site.yaml") as page:
         site = write_site(Path(scratch))
         story = Story()
         with daemon(Path(scratch), folder, realtime=realtime) as process:
@@ -120,6 +119,12 @@ def run(*, realtime: bool = False, out: Path = Path("demo-map.png"), cache: Path
             console.print("the map stays open, with what was to scrub through; Ctrl-C ends it")
             page.wait()
     return ExitCode.STOPPED
+
+
+def check_out(out: Path) -> None:
+    """Raises UsageError, where the picture cannot go there."""
+    if out.suffix != ".png" or out.is_dir() or not out.absolute().parent.is_dir():
+        raise UsageError(f"--out {out}: write the name of a .png file in a folder that exists")
 
 
 def find_clip(folder: Path, console: Console) -> Path:

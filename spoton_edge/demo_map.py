@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,11 +37,14 @@ def draw(
     *,
     title: str,
     subtitle: str,
+    watcher: str = "camera",
+    label: Callable[[int], str] = str,
 ) -> None:
     """Write the picture to `path` (PNG).
 
     trails: for each id its places in order, f8 (N, 2) m, a row of NaN where the person was out of sight; footprints:
-    for each camera the part of the ground it sees, f8 (N, 2) m. An id has one colour everywhere.
+    for each watcher the part of the ground it sees, f8 (N, 2) m. An id has one colour everywhere. watcher: what a
+    footprint is of; label: what is written of an id.
     """
     colours = _colours(sorted(trails))
     with mpl.rc_context({"font.family": "sans-serif", "font.size": 9, "text.color": INK, "axes.edgecolor": GRID}):
@@ -53,13 +56,20 @@ def draw(
         )  # fmt: skip
         figure.text(0.045, 0.945, title, fontsize=17, fontweight="bold")
         figure.text(0.045, 0.912, subtitle, fontsize=10, color="#5b616b")
-        _draw_ground(figure.add_subplot(grid[:, 0]), trails, footprints, colours)
+        _draw_ground(figure.add_subplot(grid[:, 0]), trails, footprints, colours, watcher, label)
         for row, view in enumerate(views):
-            _draw_view(figure.add_subplot(grid[row, 1]), view, colours)
+            _draw_view(figure.add_subplot(grid[row, 1]), view, colours, label)
         figure.savefig(path)
 
 
-def _draw_ground(axes: Any, trails: Mapping[int, F8], footprints: Mapping[str, F8], colours: Mapping[int, Any]) -> None:
+def _draw_ground(
+    axes: Any,
+    trails: Mapping[int, F8],
+    footprints: Mapping[str, F8],
+    colours: Mapping[int, Any],
+    watcher: str,
+    label: Callable[[int], str],
+) -> None:
     axes.set_facecolor(PAPER)
     for polygon in footprints.values():
         axes.add_patch(PolygonPatch(polygon, closed=True, facecolor="#4878a8", alpha=0.07, edgecolor="none"))
@@ -72,7 +82,7 @@ def _draw_ground(axes: Any, trails: Mapping[int, F8], footprints: Mapping[str, F
             axes.plot(*seen[0], "o", color=PAPER, markeredgecolor=colour, markersize=5)
             axes.plot(*seen[-1], "o", color=colour, markersize=7)
             axes.annotate(
-                str(identity), seen[-1], xytext=(6, 4), textcoords="offset points", color=colour, fontweight="bold"
+                label(identity), seen[-1], xytext=(6, 4), textcoords="offset points", color=colour, fontweight="bold"
             )
     axes.grid(color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
@@ -80,7 +90,7 @@ def _draw_ground(axes: Any, trails: Mapping[int, F8], footprints: Mapping[str, F
     axes.set_xlabel("x, metres", color="#5b616b")
     axes.set_ylabel("y, metres", color="#5b616b")
     _fit(axes, np.concatenate([np.zeros((0, 2)), *trails.values()]))
-    _name_footprints(axes, footprints)
+    _name_footprints(axes, footprints, watcher)
 
 
 def _fit(axes: Any, places: F8) -> None:
@@ -95,8 +105,8 @@ def _fit(axes: Any, places: F8) -> None:
     axes.set_ylim(bottom, top)
 
 
-def _name_footprints(axes: Any, footprints: Mapping[str, F8]) -> None:
-    """Write each camera's name where, of what is shown, it alone sees the ground: a footprint may reach far beyond."""
+def _name_footprints(axes: Any, footprints: Mapping[str, F8], watcher: str) -> None:
+    """Write each watcher's name where, of what is shown, it alone sees the ground: a footprint may reach far beyond."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     shown = np.stack(np.meshgrid(np.linspace(left, right, 60), np.linspace(bottom, top, 60)), axis=-1).reshape(-1, 2)
     inside = {name: PolygonPath(polygon).contains_points(shown) for name, polygon in footprints.items()}
@@ -105,10 +115,10 @@ def _name_footprints(axes: Any, footprints: Mapping[str, F8]) -> None:
         if mine.any():
             own = shown[mine & (sharing == sharing[mine].min())]
             middle = own[np.argmin(((own - own.mean(axis=0)) ** 2).sum(axis=1))]
-            axes.annotate(f"camera {name}", middle, ha="center", color="#4878a8", fontsize=11, fontweight="bold")
+            axes.annotate(f"{watcher} {name}", middle, ha="center", color="#4878a8", fontsize=11, fontweight="bold")
 
 
-def _draw_view(axes: Any, view: CameraView, colours: Mapping[int, Any]) -> None:
+def _draw_view(axes: Any, view: CameraView, colours: Mapping[int, Any], label: Callable[[int], str]) -> None:
     axes.imshow(view.image[:, :, ::-1])
     axes.set_axis_off()
     axes.set_title(f"camera {view.name}", fontsize=10, loc="left", pad=4)
@@ -116,7 +126,7 @@ def _draw_view(axes: Any, view: CameraView, colours: Mapping[int, Any]) -> None:
         colour = colours.get(identity, INK)
         axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=colour, linewidth=1.8))
         axes.text(
-            x1, y1 - 3, str(identity), color="white", fontsize=8, fontweight="bold", va="bottom",
+            x1, y1 - 3, label(identity), color="white", fontsize=8, fontweight="bold", va="bottom",
             bbox={"facecolor": colour, "edgecolor": "none", "pad": 1.2},
         )  # fmt: skip
 

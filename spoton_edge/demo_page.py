@@ -6,7 +6,7 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,10 +20,10 @@ def stays_open(environment: Mapping[str, str] = os.environ) -> bool:
 
 
 class LivePage:
-    """The map's server, once `start` was called."""
+    """The map's server, once `start` was called. what: the arguments of `view` that say of what."""
 
-    def __init__(self, site: Path) -> None:
-        self._site = site
+    def __init__(self, what: Sequence[str | Path]) -> None:
+        self._what = what
         self._process: subprocess.Popen[bytes] | None = None
         self.said = ""  # the address, and how it is reached where there is no screen
 
@@ -34,7 +34,7 @@ class LivePage:
     def start(self) -> None:
         """Returns when the map is served; a browser opens where there is a screen. What prevents it is said on standard
         error, and the demo goes on without."""
-        command = [sys.executable, "-m", "spoton_edge", "view", "--site", str(self._site), "--bind", "127.0.0.1:0"]
+        command = [sys.executable, "-m", "spoton_edge", "view", *map(str, self._what), "--bind", "127.0.0.1:0"]
         self._process = subprocess.Popen([*command, "--browse"], stdout=subprocess.PIPE, bufsize=0)
         assert self._process.stdout is not None
         self.said = (self._process.stdout.read(4096) or b"").decode().strip()  # written in one piece
@@ -55,9 +55,9 @@ class LivePage:
 
 
 @contextmanager
-def live_page(site: Path) -> Iterator[LivePage]:
+def live_page(*what: str | Path) -> Iterator[LivePage]:
     """Not started yet; stopped at the end, whatever happens."""
-    page = LivePage(site)
+    page = LivePage(what)
     try:
         yield page
     finally:

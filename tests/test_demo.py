@@ -130,7 +130,7 @@ def test_the_map_stays_open_only_where_a_person_sits_at_a_terminal(
 def test_the_page_beside_the_demo_is_served_until_the_demo_ends(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").touch()
     (tmp_path / "site.yaml").write_text(f"cameras: [{{name: a, source: {tmp_path}/a.mp4}}]\n")
-    with live_page(tmp_path / "site.yaml") as page:
+    with live_page("--site", tmp_path / "site.yaml") as page:
         assert not page.started
         page.start()
         found = re.search(r"^live map: (http://127\.0\.0\.1:\d+/)", page.said)
@@ -143,6 +143,6 @@ def test_the_page_beside_the_demo_is_served_until_the_demo_ends(tmp_path: Path) 
 
 def test_a_page_that_cannot_be_served_does_not_keep_the_demo_from_its_work(tmp_path: Path) -> None:
     (tmp_path / "site.yaml").write_text("cameras: []")
-    with live_page(tmp_path / "site.yaml") as page:
+    with live_page("--site", tmp_path / "site.yaml") as page:
         page.start()
         assert page.said == ""

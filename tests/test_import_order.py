@@ -85,6 +85,7 @@ LEVELS: list[set[str]] = [
     {"demo"},
     {"site"},
     {"enrolment"},
+    {"demo_site"},
     {"engine_verbs", "replay_verbs", "service_verbs", "site_verbs"},
     {"cli"},
     {"__main__"},

@@ -38,6 +38,7 @@ class Heard:
     at_s: float = 0.0  # when the last came, by the site's clock
     lag_s: float = 0.0  # how long they take
     offset_s: float | None = None
+    told: int = 0
     late: int = 0
     refused: int = 0
 
@@ -108,6 +109,7 @@ class SiteIdentity:
             return
         self._mind_clock(message, heard)
         heard.at_s = max(heard.at_s, now_s)
+        heard.told += 1
         span = int(when_s * 1e9) // SPAN_NS
         if self._done and span <= self._done - self._late_spans:
             self.counts["too_late"] += 1

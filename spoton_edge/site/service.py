@@ -216,8 +216,8 @@ class SiteService:
     def _answer(self, answers: Answers) -> None:
         self._unsaved += answers.bindings
         self._gone += answers.forgotten
-        if self._map is not None and answers.told is not None and self._identity is not None:
-            self._map.tell(answers.told, self._identity)
+        if self._map is not None and self._identity is not None:
+            self._map.tell(answers, self._identity)
 
     async def _tick(self) -> None:
         while True:

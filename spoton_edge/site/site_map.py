@@ -8,13 +8,15 @@ import numpy as np
 
 from spoton_edge import config
 from spoton_edge.publisher import Publisher
-from spoton_edge.site.course import Told
-from spoton_edge.site.identity import SILENT_S, SiteIdentity
+from spoton_edge.site.identity import SILENT_S, Answers, SiteIdentity
+from spoton_edge.site.messages import Binding
 from spoton_edge.types import (
     CameraDescription,
     CameraStatus,
+    Event,
     GlobalTracks,
     LinkDescription,
+    Reason,
     SiteDescription,
     Status,
     Views,
@@ -33,8 +35,10 @@ class SiteMap:
         )
         self._publisher = Publisher(self._encoder, hub.publish.bind, snapshot=hub.publish.snapshot)
         self._described = -1
+        self._seen: dict[int, dict[int, int]] = {}  # by site id, when each box saw somebody last
         self._batches = 0
         self._people = 0
+        self._before: tuple[float, int, list[int]] | None = None  # the last status: when, steps, messages by box
 
     @property
     def endpoint(self) -> str:
@@ -45,32 +49,61 @@ class SiteMap:
         """Release the endpoints."""
         self._publisher.close()
 
-    def tell(self, told: Told, identity: SiteIdentity) -> None:
-        """Publish a step: everybody, by his site id."""
-        if told.people is None:
+    def tell(self, answers: Answers, identity: SiteIdentity) -> None:
+        """Publish what a step has changed, and everybody, by his site id."""
+        for binding in answers.bindings:
+            self._publisher.publish(self._encoder.event(self._event(binding)))
+        told = answers.told
+        if told is None or told.people is None:
             return
         self._describe(identity)
         people = _renamed(told.people, told.site_ids)
         captured_ns = np.array(told.captured_ns, np.int64)
+        for site_id, box in zip(people.global_id[people.views.row].tolist(), people.views.camera.tolist(), strict=True):
+            self._seen.setdefault(site_id, {})[box] = max(told.captured_ns)
         age_ms = (time.time_ns() - int(captured_ns.min())) / 1e6
         self._batches, self._people = self._batches + 1, len(people)
         self._publisher.publish(self._encoder.tracks(people, np.array(told.camera, np.int16), captured_ns, age_ms))
 
+    def _event(self, binding: Binding) -> Event:
+        """An answer, as a box tells of its cameras: who split off is the one who is new."""
+        box, other = self._boxes.index(binding.box), -1 if binding.other is None else binding.other
+        seen = {number: when for number, when in self._seen.get(binding.site_id, {}).items() if number != box}
+        came = max(seen, key=lambda number: seen[number], default=box)
+        self._seen.setdefault(binding.site_id, {})[box] = int(binding.since * 1e9)
+        first, second = (other, binding.site_id) if binding.event == "split" else (binding.site_id, other)
+        return Event(
+            binding.event,
+            int(binding.since * 1e9),
+            first,
+            other=second,
+            camera=box,
+            from_camera=came if binding.event == "handed_off" else -1,
+            reason=None if binding.gate is None else Reason(binding.gate),
+        )
+
     def status(self, identity: SiteIdentity, now_s: float) -> None:
         """Publish how the boxes fare; once a second."""
+        known = set(identity.answers().values())
+        self._seen = {site_id: boxes for site_id, boxes in self._seen.items() if site_id in known}
+        told = [heard.told for heard in identity.heard.values()]
+        before_s, batches, told_before = self._before or (now_s - 1.0, self._batches, told)
+        span_s = max(now_s - before_s, 1e-3)
+        self._before = now_s, self._batches, told
         cameras = [
             CameraStatus(
                 name=name,
                 state="connecting" if not heard.at_s else "live" if now_s - heard.at_s < SILENT_S else "offline",
-                fps=0.0,
-                frames=0,
+                fps=(heard.told - before) / span_s,
+                frames=heard.told,
                 dropped=heard.late,
                 bad_frames=heard.refused,
                 skew_ms=None if heard.offset_s is None else -1e3 * heard.offset_s,
             )
-            for name, heard in identity.heard.items()
+            for (name, heard), before in zip(identity.heard.items(), told_before, strict=True)
         ]
-        status = Status(cameras=cameras, batches=self._batches, batch_rate_hz=0.0, people=self._people)
+        rate_hz = (self._batches - batches) / span_s
+        status = Status(cameras=cameras, batches=self._batches, batch_rate_hz=rate_hz, people=self._people)
         self._publisher.publish(self._encoder.status(status, self._publisher.delivery()))
 
     def _describe(self, identity: SiteIdentity) -> None:

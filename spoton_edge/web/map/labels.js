@@ -1,6 +1,7 @@
 // The ids beside the dots, each drawn once and then copied: letters with an outline are what costs most in a crowd.
 
 import { colour } from "/common/theme.js";
+import { shortId } from "./names.js";
 
 const PAD = 4;
 
@@ -23,7 +24,7 @@ export class Labels {
   paint(context, id, strong, u, v) {
     const name = `${id}${strong ? "!" : ""}`;
     let label = this.held.get(name);
-    if (!label) this.held.set(name, (label = this.#make(String(id), strong)));
+    if (!label) this.held.set(name, (label = this.#make(shortId(id), strong)));
     this.used.add(name);
     const away = strong ? 13 : 9;
     context.drawImage(label.canvas, u + away - PAD, v - away + 2 - label.rise, label.width, label.height);

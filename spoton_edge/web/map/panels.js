@@ -3,6 +3,7 @@
 import { personColour } from "./colours.js";
 import { clock, element, fixed, keyed, say } from "./dom.js";
 import { LOST, STATES } from "./model.js";
+import { shortId } from "./names.js";
 
 const LOG_LINES = 80;
 const OF_TWO = new Set(["merged", "split", "exchanged"]); // ids that were put right
@@ -16,7 +17,7 @@ export function showPeople(list, empty, people, followed, onPerson) {
     const parts = { where: element("span", { class: "where" }), speed: element("span", { class: "speed" }) };
     const state = element("span", { class: "state" });
     const swatch = element("span", { class: "swatch" });
-    const button = element("button", { type: "button" }, swatch, element("b", {}, String(id)), state, parts.where, parts.speed);
+    const button = element("button", { type: "button" }, swatch, element("b", { title: String(id) }, shortId(id)), state, parts.where, parts.speed);
     button.addEventListener("click", () => onPerson(id));
     const row = element("li", { "data-id": id }, button);
     row.parts = { ...parts, state, swatch, button };
@@ -54,28 +55,29 @@ export function showLog(list, events, onPerson) {
 
 /** An event in words. */
 export function sentence(event) {
+  const [one, other] = [event.id, event.other].map((id) => (id === null ? "" : shortId(id)));
   const where = event.camera ? ` in ${event.camera}` : "";
   switch (event.kind) {
     case "appeared":
-      return `${event.id} appeared${where}`;
+      return `${one} appeared${where}`;
     case "handed_off":
-      return event.from === event.camera ? `${event.id} came back${where}` : `${event.id} went from ${event.from} to ${event.camera}`;
+      return event.from === event.camera ? `${one} came back${where}` : `${one} went from ${event.from} to ${event.camera}`;
     case "merged":
-      return `${event.other} turned out to be ${event.id}`;
+      return `${other} turned out to be ${one}`;
     case "split":
-      return `${event.id} turned out to be two: the other is ${event.other}`;
+      return `${one} turned out to be two: the other is ${other}`;
     case "exchanged":
-      return `${event.id} and ${event.other} had been taken for one another`;
+      return `${one} and ${other} had been taken for one another`;
     case "lost":
-      return `${event.id} lost${where}`;
+      return `${one} lost${where}`;
     case "ended":
-      return `${event.id} gone`;
+      return `${one} gone`;
     case "reload":
       return `reload ${event.detail ?? ""}`;
     case "camera":
       return `camera ${event.camera}: ${event.detail ?? "?"}`;
     default:
-      return event.id === null ? event.kind : `${event.id}: ${event.kind}`;
+      return event.id === null ? event.kind : `${one}: ${event.kind}`;
   }
 }
 

@@ -11,8 +11,7 @@ import json
 import logging
 import secrets
 import time
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter, deque
 from dataclasses import asdict
 from typing import Any
 
@@ -27,12 +26,13 @@ from spoton_edge.gallery import Appearance
 from spoton_edge.site import messages, streams
 from spoton_edge.site.follower import Follower
 from spoton_edge.site.identity import Answers, SiteIdentity
-from spoton_edge.site.messages import BadMessageError, Binding, BoxPlace
-from spoton_edge.site.names import Key
+from spoton_edge.site.jobs import mind, until
+from spoton_edge.site.losses import Losses
+from spoton_edge.site.messages import BadMessageError, Binding
 from spoton_edge.site.plan import Border, Passage, Rules
+from spoton_edge.site.register import AT_ONCE, Register
 from spoton_edge.site.site_map import SiteMap
 from spoton_edge.site.streams import Errors, Source
-from spoton_edge.site.uplink import until
 from spoton_edge.systemd import Systemd
 
 log = logging.getLogger(__name__)
@@ -42,8 +42,8 @@ ALIVE_S = 1.0
 KEEP_S = 1.0
 MIND_S = 5.0
 REBUILD_S = 30.0  # more than anybody is remembered
-AT_ONCE = 400  # answers in a message
-KEPT_S = streams.BUCKET_TTL_S / 4  # after this an entry of the bucket is written again, as long as it holds
+MOST_GAPS = 1000
+MARGIN_S = 10.0  # between the hub's clock and ours
 
 
 def rules_of(hub: config.Hub, appearance: Appearance | None) -> Rules:
@@ -69,14 +69,12 @@ class SiteService:
 
     Attributes:
         rebuilt_s: how long it took to know everything again; None: not yet.
-        lost: by box, messages that never came.
         refused: by box, messages that were none.
     """
 
     def __init__(self, hub: config.Hub, appearance: Appearance | None = None) -> None:
         """Raises PublishError, where an endpoint of `publish` cannot be bound."""
         self.rebuilt_s: float | None = None
-        self.lost: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
         self._hub = hub
         self._rules = rules_of(hub, appearance)
@@ -85,13 +83,9 @@ class SiteService:
         self._seq = 0
         self._boxes = [Source(box.name, _domain(box)) for box in hub.boxes]
         self._identity: SiteIdentity | None = None
-        self._stored: dict[str, bytes] = {}  # the bucket at the start
-        self._numbers: dict[tuple[str, str, str], int] = {}  # the last by box, link and kind
+        self._losses = Losses()
         self._unsaved: list[Binding] = []
-        self._gone: list[Key] = []
-        self._saved_s: dict[Key, float] = {}  # when an entry was written
-        self._known_places: dict[str, BoxPlace] = {}
-        self._gaps: list[dict[str, Any]] = []
+        self._gaps: deque[dict[str, Any]] = deque(maxlen=MOST_GAPS)  # still to be told
         self._map = SiteMap(hub, self._run) if hub.publish.bind else None
         self._stopping = asyncio.Event()
 
@@ -113,7 +107,7 @@ class SiteService:
             f"site {hub.site}",
             nkey=hub.nkey or streams.credential("service.key"),
             ca=hub.ca or streams.credential("ca.pem"),
-            error_cb=_mind,
+            error_cb=mind,
         )
         try:
             await client.subscribe(messages.clock(hub.site), cb=_tell_time)
@@ -128,13 +122,11 @@ class SiteService:
         js = client.jetstream()
         site = self._hub.site
         await self._provide(js)
-        await self._read_bucket(client, js)
-        pins = {key: int(row["site_id"]) for key, row in _entries(self._stored).items()}
-        places = dict(_places(self._stored))
-        self._identity = SiteIdentity(self._rules, pins, places, late_s=self._hub.identity.late_s)
-        self._known_places = dict(places)
-        self._saved_s = {key: float(row.get("written", 0.0)) for key, row in _entries(self._stored).items()}
+        register = Register(client, js, site)
+        await register.read()
         start_s = time.time() - self._rules.forget_s - REBUILD_S
+        self._losses = Losses(register.numbers(start_s + MARGIN_S))
+        self._identity = SiteIdentity(self._rules, register.pins, register.places, late_s=self._hub.identity.late_s)
         followers = [
             Follower(client, js, streams.site_stream(site, kind), self._take, start_s=start_s)
             for kind in ("tracks", "looks")
@@ -143,11 +135,13 @@ class SiteService:
         try:
             for follower in followers:
                 await follower.caught_up.wait()
-            self._answer(self._identity.finish())
+            self._answer(self._identity.finish(), register)
             self.rebuilt_s = time.monotonic() - began
-            log.info("site %s: everything known again in %.1f s; %d people", site, self.rebuilt_s, len(pins))
+            log.info("site %s: everything known again in %.1f s; %d people", site, self.rebuilt_s, len(register.pins))
             self._systemd.ready()
-            await asyncio.gather(self._tick(), self._save(client, js), self._keep(js), self._mind(js), *reading)
+            await asyncio.gather(
+                self._tick(register), self._save(client, register), self._keep(register), self._mind(js), *reading
+            )
         finally:
             for task in reading:
                 task.cancel()
@@ -174,18 +168,6 @@ class SiteService:
             for kind in ("tracks", "looks")
         ]
 
-    async def _read_bucket(self, client: Client, js: JetStreamContext) -> None:
-        name = streams.bucket(self._hub.site)
-        prefix = f"$KV.{name}."
-
-        def take(subject: str, payload: bytes) -> None:
-            self._stored[subject.removeprefix(prefix)] = payload
-
-        follower = Follower(client, js, f"KV_{name}", take, start_s=None)
-        reading = asyncio.ensure_future(follower.run())
-        await follower.caught_up.wait()
-        reading.cancel()
-
     def _take(self, subject: str, payload: bytes) -> None:
         if self._identity is None:
             return
@@ -197,35 +179,25 @@ class SiteService:
             if self.refused[box] == 1:
                 log.warning("box %s: a message was refused: %s", box, error)
             return
-        kind = subject.rpartition(".")[2]
-        self._count(kind, message)
+        gap = self._losses.take(subject.rpartition(".")[2], message.head)
+        if gap is not None:
+            self._gaps.append(gap)
+            log.warning("box %s: %d messages of %s were lost before %.3f", *gap.values())
         self._identity.take(message, time.time())
 
-    def _count(self, kind: str, message: messages.BoxMessage) -> None:
-        """Numbers that are missing are lost messages: announced, and counted."""
-        head = message.head
-        key = head.box, head.link, kind
-        before = self._numbers.get(key)
-        self._numbers[key] = max(head.seq, before or 0)
-        if before is not None and head.seq > before + 1:
-            lost = head.seq - before - 1
-            self.lost[head.box] += lost
-            self._gaps.append({"box": head.box, "of": kind, "lost": lost, "until": head.time})
-            log.warning("box %s: %d messages of %s were lost before %.3f", head.box, lost, kind, head.time)
-
-    def _answer(self, answers: Answers) -> None:
+    def _answer(self, answers: Answers, register: Register) -> None:
         self._unsaved += answers.bindings
-        self._gone += answers.forgotten
+        register.take_in(answers.forgotten)
         if self._map is not None and self._identity is not None:
             self._map.tell(answers, self._identity)
 
-    async def _tick(self) -> None:
+    async def _tick(self, register: Register) -> None:
         while True:
             await asyncio.sleep(TICK_S)
             if self._identity is not None:
-                self._answer(self._identity.advance(time.time()))
+                self._answer(self._identity.advance(time.time()), register)
 
-    async def _save(self, client: Client, js: JetStreamContext) -> None:
+    async def _save(self, client: Client, register: Register) -> None:
         """Write down who is whom, then tell it; a sign of life now and then."""
         told_s = -np.inf
         while True:
@@ -233,7 +205,7 @@ class SiteService:
             try:
                 while self._unsaved:
                     some = self._unsaved[:AT_ONCE]
-                    await asyncio.gather(*(self._write(js, binding) for binding in some))
+                    await register.write(some)
                     await self._tell(client, {"identities": [asdict(binding) for binding in some]})
                     del self._unsaved[: len(some)]
                     told_s = time.monotonic()
@@ -248,43 +220,16 @@ class SiteService:
                 log.debug("the hub does not write: %s", error)
                 await asyncio.sleep(0.5)
 
-    async def _write(self, js: JetStreamContext, binding: Binding) -> None:
-        key = binding.box, binding.run, binding.id
-        value = {"site_id": binding.site_id, "since": binding.since, "written": time.time()}
-        await self._put(js, ".".join(map(str, key)), json.dumps(value).encode())
-        self._saved_s[key] = time.time()
-
-    async def _put(self, js: JetStreamContext, key: str, value: bytes) -> None:
-        await js.publish(f"$KV.{streams.bucket(self._hub.site)}.{key}", value)
-
-    async def _keep(self, js: JetStreamContext) -> None:
-        """Keep the bucket as it should be: places of boxes, entries that get old, and those of nobody any more."""
+    async def _keep(self, register: Register) -> None:
+        """Keep the bucket as it should be."""
         while True:
             await asyncio.sleep(KEEP_S)
             if self._identity is None:
                 continue
             try:
-                await self._keep_places(js, self._identity.places)
-                answers = self._identity.answers()
-                gone = [key for key in self._gone[:AT_ONCE] if key not in answers]
-                await asyncio.gather(*(self._put(js, ".".join(map(str, key)), b"") for key in gone))
-                del self._gone[:AT_ONCE]
-                for key in gone:
-                    self._saved_s.pop(key, None)
-                since = time.time() - KEPT_S
-                old = [key for key, saved_s in self._saved_s.items() if saved_s < since and key in answers][:AT_ONCE]
-                await asyncio.gather(*(self._write(js, Binding(*key, answers[key], since, "appeared")) for key in old))
+                await register.keep(self._identity.places, self._identity.answers(), self._losses.numbers)
             except (*Errors, JetStreamError) as error:
                 log.debug("the bucket cannot be kept: %s", error)
-
-    async def _keep_places(self, js: JetStreamContext, places: Mapping[str, BoxPlace]) -> None:
-        fresh = {box: place for box, place in places.items() if self._known_places.get(box) != place}
-        values = {
-            box: json.dumps({"outline": place.outline, "borders": place.borders}).encode()
-            for box, place in fresh.items()
-        }
-        await asyncio.gather(*(self._put(js, f"place.{box}", value) for box, value in values.items()))
-        self._known_places |= fresh
 
     async def _tell(self, client: Client, body: dict[str, Any]) -> None:
         self._seq += 1
@@ -309,7 +254,7 @@ class SiteService:
         away = [box for box, heard in self._identity.heard.items() if now - heard.at_s > MIND_S]
         people = len(set(self._identity.answers().values()))
         state = f"{people} people on {len(self._rules.boxes) - len(away)} of {len(self._rules.boxes)} boxes"
-        self._systemd.status(f"{state}; lost {self.lost.total()}, late {self._identity.counts['late']}")
+        self._systemd.status(f"{state}; lost {self._losses.lost.total()}, late {self._identity.counts['late']}")
         self._systemd.feed()
         if self._map is not None:
             self._map.status(self._identity, now)
@@ -320,32 +265,6 @@ def _domain(box: config.HubBox) -> str | None:
     return None if domain == streams.HUB_DOMAIN else domain
 
 
-def _entries(stored: dict[str, bytes]) -> dict[Key, dict[str, Any]]:
-    """The entries of the bucket that say who is whom."""
-    found = {}
-    for name, value in stored.items():
-        parts = name.split(".")
-        if len(parts) == 3 and value:
-            found[parts[0], parts[1], int(parts[2])] = json.loads(value)
-    return found
-
-
-def _places(stored: dict[str, bytes]) -> list[tuple[str, BoxPlace]]:
-    found = []
-    for name, value in stored.items():
-        first, _, box = name.partition(".")
-        if first == "place" and "." not in box and value:
-            raw = json.loads(value)
-            outline = tuple((float(x), float(y)) for x, y in raw["outline"])
-            borders = {key: tuple((float(x), float(y)) for x, y in zone) for key, zone in raw["borders"].items()}
-            found.append((box, BoxPlace(outline, borders)))
-    return found
-
-
 async def _tell_time(message: Msg) -> None:
     if message.reply:
         await message.respond(str(time.time_ns()).encode())
-
-
-async def _mind(error: Exception) -> None:
-    log.debug("nats: %s", error)

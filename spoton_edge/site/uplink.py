@@ -8,17 +8,14 @@ on an endpoint of the uplink's own.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import secrets
 import time
-from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from nats.aio.client import Client
-from nats.aio.msg import Msg
 from nats.js.errors import Error as JetStreamError
 
 from spoton_edge import config, control
@@ -26,9 +23,11 @@ from spoton_edge.client import AsyncSubscriber
 from spoton_edge.errors import UsageError
 from spoton_edge.messages import Missed
 from spoton_edge.publisher import Publisher
-from spoton_edge.site import bucket, messages, streams
+from spoton_edge.site import messages, streams
 from spoton_edge.site.clock import Offset
 from spoton_edge.site.digest import Digest
+from spoton_edge.site.jobs import mind, until, wait_for
+from spoton_edge.site.known import SILENT_S, Known
 from spoton_edge.site.messages import BoxEvent, BoxMessage, Look
 from spoton_edge.site.outbox import Letter, Outbox
 from spoton_edge.site.streams import Errors
@@ -42,7 +41,6 @@ TELL_S = 1.0  # who is whom, also where nothing is new
 ASK_TIME_S, ANSWER_S = 2.0, 1.0
 AGAIN_S = 2.0
 MEASURED_S = 60.0  # after this the rate is known
-SILENT_S = 5.0  # of the site
 
 
 class Uplink:
@@ -63,13 +61,7 @@ class Uplink:
         )
         self._encoder = Encoder(site.site, site.box, self._link, ())
         self._publisher = Publisher(self._encoder, [site.uplink.identities])
-        self._site_id: dict[tuple[str, int], tuple[int, float]] = {}  # since when, by run and id
-        self._heard_s: float | None = None  # monotonic
-        self._service = ""  # the run of the site service
-        self._service_seq = 0
-        self._changed = asyncio.Event()
-        self._resync = asyncio.Event()
-        self._resync.set()
+        self._known = Known(site.site, site.box)
         self._stopping = asyncio.Event()
 
     @property
@@ -90,20 +82,18 @@ class Uplink:
             f"uplink {self._site.box}",
             nkey=uplink.nkey or streams.credential("box.key"),
             ca=uplink.ca,
-            error_cb=_mind,
+            error_cb=mind,
             inbox_prefix=f"_INBOX.{self._site.box}",
         )
         try:
             js = client.jetstream()
             outbox = Outbox(js)
-            name = messages.identities(self._site.site)
-            await client.subscribe(name, cb=self._hear)
             jobs = [
                 self._provide(js),
                 outbox.run(lambda lost: self._put(outbox, self._digest.gap(lost, time.monotonic()))),
                 self._listen(outbox),
                 self._ask_time(client),
-                self._follow(client),
+                self._known.follow(client),
                 self._tell(),
                 self._report(outbox),
             ]
@@ -195,73 +185,23 @@ class Uplink:
                 pass  # the site is away: the last trips go on counting, for less and less
             await asyncio.sleep(ASK_TIME_S)
 
-    async def _hear(self, message: Msg) -> None:
-        """An answer of the site service, or a sign of life. One that is missing has the bucket read again."""
-        try:
-            raw = json.loads(message.data)
-            run, seq = str(raw["run"]), int(raw["seq"])
-            for row in raw.get("identities", ()):
-                if row["box"] == self._site.box:
-                    self._learn(str(row["run"]), int(row["id"]), int(row["site_id"]), float(row["since"]))
-        except (KeyError, TypeError, ValueError, RecursionError):
-            log.debug("an answer that is none")
-            return
-        self._heard_s = time.monotonic()
-        if run != self._service or seq > self._service_seq + 1:
-            self._resync.set()
-        self._service, self._service_seq = run, max(seq, self._service_seq if run == self._service else 0)
-
-    async def _follow(self, client: Client) -> None:
-        """Read what is known of this box in the bucket, at the start and whenever an answer was missed."""
-        while True:
-            await self._resync.wait()
-            self._resync.clear()
-            try:
-                entries = await bucket.read(client, self._site.site, self._site.box, SILENT_S)
-            except Errors:
-                self._resync.set()  # the link is cut, or there is no bucket yet
-                await asyncio.sleep(AGAIN_S)
-                continue
-            for name, value in entries.items():
-                if value:  # else it was deleted
-                    run, _, number = name.partition(".")
-                    row = json.loads(value)
-                    self._learn(run, int(number), int(row["site_id"]), float(row["since"]))
-
-    def _learn(self, run: str, number: int, site_id: int, since: float) -> None:
-        if self._site_id.get((run, number), (0, 0.0))[0] != site_id:
-            self._site_id[run, number] = site_id, since
-            self._changed.set()
-
     async def _tell(self) -> None:
         """Publish who is whom: on change, and now and then for those who have just joined."""
         while True:
-            await wait_for(self._changed, TELL_S)
-            self._changed.clear()
-            self._forget()
-            heard_s = None if self._heard_s is None else time.monotonic() - self._heard_s
-            rows = [
-                {"run": run, "id": number, "site_id": site_id, "since": round(since, 3)}
-                for (run, number), (site_id, since) in sorted(self._site_id.items())
-            ]
-            self._publisher.publish(self._encoder.identities(rows, heard_s))
+            await wait_for(self._known.changed, TELL_S)
+            self._known.changed.clear()
+            self._known.forget(self._digest.alive, time.time() - self._site.identity.forget_s)
+            self._publisher.publish(self._encoder.identities(self._known.rows(), self._known.silent_s))
             await asyncio.sleep(0.05)  # answers come in handfuls
-
-    def _forget(self) -> None:
-        """Those of whom the daemon has not told for as long as anybody is remembered."""
-        old = time.time() - self._site.identity.forget_s
-        alive = self._digest.alive
-        gone = [key for key, (_, since) in self._site_id.items() if key not in alive and since < old]
-        for key in gone:
-            del self._site_id[key]
 
     async def _report(self, outbox: Outbox) -> None:
         """Systemd's status line; once, how long the leaf node can keep everything."""
         began = time.monotonic()
         measured = False
         while True:
-            away = self._heard_s is None or time.monotonic() - self._heard_s > SILENT_S
-            state = "the site is away" if away else f"{len(self._site_id)} people have an id of the site"
+            silent_s = self._known.silent_s
+            away = silent_s is None or silent_s > SILENT_S
+            state = "the site is away" if away else f"{len(self._known)} people have an id of the site"
             self._systemd.feed()
             self._systemd.status(f"{state}; {outbox.written} messages, {outbox.lost.total()} lost {outbox.failing}")
             if not measured and time.monotonic() - began > MEASURED_S and outbox.written:
@@ -270,30 +210,3 @@ class Uplink:
                 hours = min((self._site.uplink.keep_mb << 20) / rate / 3600, self._site.uplink.keep_h)
                 log.info("%.1f kB/s: the leaf node keeps %.1f hours of it for a site that is away", rate / 1e3, hours)
             await asyncio.sleep(1.0)
-
-
-async def until(stopping: asyncio.Event, jobs: list[Coroutine[Any, Any, None]]) -> None:
-    """Run jobs that never end until told to stop; where one fails, all end and it is raised."""
-    tasks = [asyncio.ensure_future(job) for job in jobs]
-    stop = asyncio.ensure_future(stopping.wait())
-    try:
-        done, _ = await asyncio.wait([*tasks, stop], return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in (*tasks, stop):
-            task.cancel()
-        await asyncio.gather(*tasks, stop, return_exceptions=True)
-
-
-async def wait_for(event: asyncio.Event, timeout_s: float) -> None:
-    """Until an event, or for so long."""
-    try:
-        async with asyncio.timeout(timeout_s):
-            await event.wait()
-    except TimeoutError:
-        pass
-
-
-async def _mind(error: Exception) -> None:
-    log.debug("nats: %s", error)

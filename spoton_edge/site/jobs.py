@@ -1,0 +1,38 @@
+"""How the two programs run: jobs that never end, until somebody says stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+
+async def until(stopping: asyncio.Event, jobs: list[Coroutine[Any, Any, None]]) -> None:
+    """Run jobs that never end until told to stop; where one fails, all end and it is raised."""
+    tasks = [asyncio.ensure_future(job) for job in jobs]
+    stop = asyncio.ensure_future(stopping.wait())
+    try:
+        done, _ = await asyncio.wait([*tasks, stop], return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in (*tasks, stop):
+            task.cancel()
+        await asyncio.gather(*tasks, stop, return_exceptions=True)
+
+
+async def wait_for(event: asyncio.Event, timeout_s: float) -> None:
+    """Until an event, or for so long."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
+    except TimeoutError:
+        pass
+
+
+async def mind(error: Exception) -> None:
+    """What nats-py says of its connection; it mends that by itself."""
+    log.debug("nats: %s", error)

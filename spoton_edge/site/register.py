@@ -1,0 +1,125 @@
+"""The site's bucket as the service keeps it: who is whom, where boxes are, and which messages have come.
+
+BOX.RUN.ID      {"site_id", "since", "written"}
+place.BOX       {"outline", "borders"}
+heard.numbers   {"written", "numbers"}: see `Losses`
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+
+from spoton_edge.site import streams
+from spoton_edge.site.follower import Follower
+from spoton_edge.site.messages import Binding, BoxPlace
+from spoton_edge.site.names import Key
+
+AT_ONCE = 400  # entries
+AGAIN_S = streams.BUCKET_TTL_S / 4  # after this an entry is written again, as long as it holds
+NUMBERS_S = 10.0
+NUMBERS = "heard.numbers"
+
+
+class Register:
+    """The bucket of one site. What waits for the hub raises what nats-py does.
+
+    Attributes:
+        pins: who was whom when it was read.
+        places: where boxes were then.
+    """
+
+    def __init__(self, client: Client, js: JetStreamContext, site: str) -> None:
+        self._client, self._js = client, js
+        self._name = streams.bucket(site)
+        self.pins: dict[Key, int] = {}
+        self.places: dict[str, BoxPlace] = {}
+        self._numbers: dict[str, Any] = {}
+        self._written_s: dict[Key, float] = {}
+        self._known: dict[str, BoxPlace] = {}
+        self._gone: list[Key] = []
+        self._numbers_s = time.time()
+
+    async def read(self) -> None:
+        """Everything in it, as it is now."""
+        prefix, stored = f"$KV.{self._name}.", dict[str, bytes]()
+
+        def take(subject: str, payload: bytes) -> None:
+            stored[subject.removeprefix(prefix)] = payload
+
+        follower = Follower(self._client, self._js, f"KV_{self._name}", take, start_s=None)
+        reading = asyncio.ensure_future(follower.run())
+        await follower.caught_up.wait()
+        reading.cancel()
+        for name, value in stored.items():
+            parts = name.split(".")
+            raw = json.loads(value or b"null")
+            if raw is None:  # struck out
+                continue
+            if len(parts) == 3:
+                key = parts[0], parts[1], int(parts[2])
+                self.pins[key], self._written_s[key] = int(raw["site_id"]), float(raw.get("written", 0.0))
+            elif parts[0] == "place":
+                borders = {border: _polygon(zone) for border, zone in raw["borders"].items()}
+                self.places[parts[1]] = BoxPlace(_polygon(raw["outline"]), borders)
+            elif name == NUMBERS:
+                self._numbers = raw
+        self._known = dict(self.places)
+
+    def numbers(self, since_s: float) -> dict[str, dict[str, dict[str, int]]] | None:
+        """Which messages had come when it was read; None: nobody has noted that since (Unix s)."""
+        found: dict[str, dict[str, dict[str, int]]] | None = self._numbers.get("numbers")
+        return found if self._numbers.get("written", 0.0) > since_s else None
+
+    async def write(self, bindings: Sequence[Binding]) -> None:
+        """Note who is whom."""
+        await asyncio.gather(*map(self._write, bindings))
+
+    def take_in(self, gone: Sequence[Key]) -> None:
+        """Those nobody will hear of again: `keep` strikes them out."""
+        self._gone += gone
+
+    async def keep(
+        self, places: Mapping[str, BoxPlace], answers: Mapping[Key, int], numbers: Mapping[str, Any]
+    ) -> None:
+        """Write down what is new of boxes, write again what gets old, strike out who is nobody any more."""
+        await self._keep_places(places)
+        gone = [key for key in self._gone[:AT_ONCE] if key not in answers]
+        await asyncio.gather(*(self._put(".".join(map(str, key)), b"") for key in gone))
+        del self._gone[:AT_ONCE]
+        for key in gone:
+            self._written_s.pop(key, None)
+        now = time.time()
+        old = [key for key, written_s in self._written_s.items() if written_s < now - AGAIN_S and key in answers]
+        await self.write([Binding(*key, answers[key], now - AGAIN_S, "appeared") for key in old[:AT_ONCE]])
+        if now - self._numbers_s > NUMBERS_S:
+            self._numbers_s = now
+            await self._put(NUMBERS, json.dumps({"written": now, "numbers": numbers}).encode())
+
+    async def _keep_places(self, places: Mapping[str, BoxPlace]) -> None:
+        fresh = {box: place for box, place in places.items() if self._known.get(box) != place}
+        values = {
+            box: json.dumps({"outline": place.outline, "borders": place.borders}).encode()
+            for box, place in fresh.items()
+        }
+        await asyncio.gather(*(self._put(f"place.{box}", value) for box, value in values.items()))
+        self._known |= fresh
+
+    async def _write(self, binding: Binding) -> None:
+        key = binding.box, binding.run, binding.id
+        value = {"site_id": binding.site_id, "since": binding.since, "written": time.time()}
+        await self._put(".".join(map(str, key)), json.dumps(value).encode())
+        self._written_s[key] = time.time()
+
+    async def _put(self, name: str, value: bytes) -> None:
+        await self._js.publish(f"$KV.{self._name}.{name}", value)
+
+
+def _polygon(corners: Any) -> tuple[tuple[float, float], ...]:
+    return tuple((float(x), float(y)) for x, y in corners)

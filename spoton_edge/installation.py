@@ -19,7 +19,9 @@ from spoton_edge.errors import StateError, UsageError
 
 USER = "spoton-edge"
 UNITS = ("spoton-edge.service", "spoton-edge@.service")
-SITE_UNITS = tuple(f"spoton-edge-{name}.service" for name in ("nats-hub", "nats-leaf", "site", "uplink"))
+_SITE = ("nats-hub", "nats-leaf", "nats-leaf-again", "site", "uplink")
+SITE_UNITS = tuple(f"spoton-edge-{name}.service" for name in _SITE)
+SITE_PATHS = ("spoton-edge-nats-leaf-again.path",)
 PACKAGED = "usr/lib/systemd/system/spoton-edge.service"
 PROGRAM, NATS_SERVER = "/usr/bin/spoton-edge", "/usr/bin/nats-server"  # in the units as they are shipped
 CONFIG, CACHE, STATE, RUN = "etc/spoton-edge", "var/cache/spoton-edge", "var/lib/spoton-edge", "run/spoton-edge"
@@ -55,7 +57,7 @@ class Target:
             self.root / "etc/tmpfiles.d/spoton-edge.conf": (shipped / "tmpfiles.conf").read_text(encoding="utf-8"),
         }
         nats_server = self.program.with_name("nats-server")
-        for unit in (*UNITS, *(f"site/{name}" for name in SITE_UNITS)):
+        for unit in (*UNITS, *(f"site/{name}" for name in (*SITE_UNITS, *SITE_PATHS))):
             text = (shipped / unit).read_text(encoding="utf-8").replace(f"={PROGRAM} ", f"={self.program} ")
             if nats_server.exists():
                 text = text.replace(f"={NATS_SERVER} ", f"={nats_server} ")

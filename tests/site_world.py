@@ -38,6 +38,7 @@ class Street:
     look_alikes: float = 0.0  # share of people who look like somebody else
     look_noise: float = 0.35
     dimension: int = 0  # 0: no looks
+    births: bool = False  # tell of births and deaths, as uplinks do
 
     def __post_init__(self) -> None:
         self.names = tuple(f"box-{number:03d}" for number in range(self.boxes))
@@ -77,6 +78,7 @@ class Street:
         born: dict[tuple[int, int], float] = {}
         last_id = dict.fromkeys(range(self.boxes), 0)
         seq: dict[tuple[str, str], int] = {}
+        seen: dict[tuple[str, int], tuple[float, tuple[float, float], float]] = {}
         for step in range(int(seconds / REPORT_S)):
             time = START_S + step * REPORT_S
             x = x + speed * REPORT_S
@@ -115,6 +117,8 @@ class Street:
                         np.array([time - born[number, person] for person in here.tolist()]),
                     )
                 )
+                if self.births:
+                    messages += self._births(seq, name, time, seen, messages[-1])
                 if self.dimension:
                     for person, track in zip(here.tolist(), ids, strict=True):
                         if round((time - born[number, person]) / REPORT_S) % 4 == 1:
@@ -122,6 +126,29 @@ class Street:
                             vector = (v / np.linalg.norm(v)).astype(np.float32)
                             messages.append(Look(self._head(seq, name, "looks", time), track, vector))
             yield time, messages, who
+
+    def _births(
+        self,
+        seq: dict[tuple[str, str], int],
+        name: str,
+        time: float,
+        seen: dict[tuple[str, int], tuple[float, tuple[float, float], float]],
+        sights: BoxMessage,
+    ) -> Iterator[BoxMessage]:
+        """Of a box between its last positions, which are as `seen`, and these."""
+        assert isinstance(sights, Sights)
+        spread = (self.noise_m**2, 0.0, self.noise_m**2)
+        here = {
+            (name, track): (time, (xy[0], xy[1]), age_s)
+            for track, xy, age_s in zip(sights.id.tolist(), sights.xy.tolist(), sights.age_s.tolist(), strict=True)
+        }
+        for key in [key for key in seen if key[0] == name and key not in here]:
+            when, at, age_s = seen.pop(key)
+            yield BoxEvent(self._head(seq, name, "events", when), "died", key[1], -1, at, spread, age_s)
+        for key in [key for key in here if key not in seen]:
+            when, at, age_s = here[key]
+            yield BoxEvent(self._head(seq, name, "events", when), "born", key[1], -1, at, spread, age_s)
+        seen |= here
 
     def _head(self, seq: dict[tuple[str, str], int], name: str, kind: str, time: float) -> Head:
         seq[name, kind] = seq.get((name, kind), 0) + 1

@@ -39,7 +39,7 @@ def test_the_sandbox_leaves_little_exposed(unit: str) -> None:
 
 def test_systemd_finds_nothing_wrong_with_the_units(image: Target) -> None:
     install(image, print)
-    for unit in (*installation.UNITS, *installation.SITE_UNITS):
+    for unit in (*installation.UNITS, *installation.SITE_UNITS, *installation.SITE_PATHS):
         path = image.root / "etc/systemd/system" / unit
         path.write_text(path.read_text().replace(f"={installation.NATS_SERVER} ", f"={PROGRAM} "))
         result = analyze("verify", "--recursive-errors=yes", "--man=no", path)

@@ -23,6 +23,9 @@ from spoton_edge.site.streams import HUB_DOMAIN
 MAX_PAYLOAD = 2 * messages.MAX_BYTES  # JetStream's own words have room, too
 CLIENT_PORT, LEAF_PORT, CLUSTER_PORT = 4222, 7422, 6222  # of a hub, as NATS has them
 LOCAL_PORT = 4223  # of a leaf node, on loopback: a box may be a hub, too
+# Streams have bounds of their own. Unset, it is a share of what the disk has free when the server starts, and a server
+# that started on a full disk would go on writing nothing when there is room.
+MAX_STORE = "1TB"
 STORE = "/var/lib/spoton-edge-nats"
 
 
@@ -56,7 +59,7 @@ server_name: "hub-{number}"
 listen: "{_host(servers.listen)}:{servers.client_port}"
 max_payload: {MAX_PAYLOAD}
 tls {{cert_file: "hub.pem", key_file: "hub.key"}}
-jetstream {{domain: {HUB_DOMAIN}, store_dir: "{servers.store}/hub", max_memory_store: 1GB}}
+jetstream {{domain: {HUB_DOMAIN}, store_dir: "{servers.store}/hub", max_file_store: {MAX_STORE}, max_memory_store: 1GB}}
 leafnodes {{
   listen: "{_host(servers.listen)}:{servers.leaf_port}"
   no_advertise: true
@@ -78,7 +81,7 @@ def leaf_config(servers: Servers, box: str, public: str, seed: str) -> str:
 server_name: "{box}"
 listen: "127.0.0.1:{servers.local_port}"
 max_payload: {MAX_PAYLOAD}
-jetstream {{domain: "{box}", store_dir: "{servers.store}/leaf", max_memory_store: 256MB}}
+jetstream {{domain: "{box}", store_dir: "{servers.store}/leaf", max_file_store: {MAX_STORE}, max_memory_store: 256MB}}
 leafnodes {{
   reconnect: 1s
   remotes: [{{urls: [{urls}], account: {account}, nkey: "{seed}", tls {{ca_file: "ca.pem"}}}}]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import Counter, deque
 from collections.abc import Callable
 from typing import NamedTuple
@@ -37,14 +38,18 @@ class Outbox:
     """Writes letters in order, each until it is written. `put` never waits.
 
     Attributes:
-        lost: by kind, how many had to go unwritten.
+        lost: by kind, how many had to go unwritten, at most: one that nobody answered may have been written.
         written, written_bytes: how many were, and how much that is.
+        failing: why nothing can be written, if so.
+        unanswered: whether that is because nobody says that it was.
     """
 
     def __init__(self, js: JetStreamContext, *, room_bytes: int = ROOM_BYTES) -> None:
         self.lost: Counter[str] = Counter()
         self.written = self.written_bytes = 0
-        self.failing = ""  # why nothing can be written, if so
+        self.failing = ""
+        self.unanswered = False
+        self._failing_since = 0.0  # monotonic
         self._js = js
         self._room_bytes = room_bytes
         self._bytes = 0
@@ -53,6 +58,11 @@ class Outbox:
 
     def __len__(self) -> int:
         return len(self._letters)
+
+    @property
+    def failing_s(self) -> float:
+        """For how long nothing could be written."""
+        return time.monotonic() - self._failing_since if self.failing else 0.0
 
     def put(self, letter: Letter) -> None:
         """Take a letter to be written."""
@@ -77,15 +87,18 @@ class Outbox:
                     letter.subject, letter.payload, timeout=WRITE_S, headers={"Nats-Msg-Id": letter.number}
                 )
             except (*Errors, JetStreamError) as error:
+                self.unanswered = isinstance(error, TimeoutError)
                 self._mind(str(error) or type(error).__name__)
                 await asyncio.sleep(AGAIN_S)
                 continue
             self._mind("")
             self.written += 1
             self.written_bytes += len(letter.payload)
-            if self._letters and self._letters[0] is letter:  # it may have had to go while it was being written
+            if self._letters and self._letters[0] is letter:
                 self._letters.popleft()
                 self._bytes -= len(letter.payload)
+            else:  # it was let go while it was being written
+                self.lost[letter.kind] -= 1
             if self.lost.total() > told:
                 told, lost = self.lost.total(), self.lost.total() - told
                 on_gap(lost)
@@ -94,6 +107,7 @@ class Outbox:
         """Log a change for the worse or the better, once."""
         if why and not self.failing:
             log.warning("the leaf node does not write: %s; messages wait here", why)
+            self._failing_since = time.monotonic()
         elif self.failing and not why:
             log.info("the leaf node writes again; %s lost meanwhile", dict(self.lost) or "nothing")
         self.failing = why

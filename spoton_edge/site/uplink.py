@@ -23,7 +23,7 @@ from spoton_edge.client import AsyncSubscriber
 from spoton_edge.errors import UsageError
 from spoton_edge.messages import Missed
 from spoton_edge.publisher import Publisher
-from spoton_edge.site import messages, streams
+from spoton_edge.site import leaf_care, messages, streams
 from spoton_edge.site.clock import Offset
 from spoton_edge.site.digest import Digest
 from spoton_edge.site.jobs import mind, until, wait_for
@@ -88,8 +88,10 @@ class Uplink:
         try:
             js = client.jetstream()
             outbox = Outbox(js)
+            flag = leaf_care.flag()
             jobs = [
-                self._provide(js),
+                self._provide(js, outbox),
+                leaf_care.mend(client, outbox, streams.box_stream(self._site.site, self._site.box, "events"), flag),
                 outbox.run(lambda lost: self._put(outbox, self._digest.gap(lost, time.monotonic()))),
                 self._listen(outbox),
                 self._ask_time(client),
@@ -105,9 +107,10 @@ class Uplink:
             self._publisher.close()
             await client.close()
 
-    async def _provide(self, js: Any) -> None:
-        """Have the streams on the leaf node; as long as it has none, messages wait in the outbox."""
+    async def _provide(self, js: Any, outbox: Outbox) -> None:
+        """Have the streams on the leaf node, also where it loses them; meanwhile, messages wait in the outbox."""
         uplink = self._site.uplink
+        told = ""
         while True:
             try:
                 await streams.ensure_box(
@@ -119,10 +122,15 @@ class Uplink:
                     looks_s=self._site.identity.forget_s,
                 )
             except (*Errors, JetStreamError) as error:
-                log.warning("the leaf node's streams cannot be made: %s", error)
+                if str(error) != told:
+                    log.warning("the leaf node's streams cannot be made: %s", error)
+                told = str(error)
                 await asyncio.sleep(AGAIN_S)
-            else:
-                await asyncio.Event().wait()
+                continue
+            told = ""
+            await asyncio.sleep(AGAIN_S)
+            while not outbox.failing:
+                await asyncio.sleep(AGAIN_S)
 
     async def _listen(self, outbox: Outbox) -> None:
         publish = self._site.publish

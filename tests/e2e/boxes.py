@@ -109,7 +109,7 @@ def uplink_file(path: Path, daemon: Daemon, site: str, leaf: Server, **uplink: A
 
 
 def hub_file(
-    path: Path, site: str, server: str, boxes: Sequence[str], *, domain: str | None = None, **more: Any
+    path: Path, site: str, server: str | list[str], boxes: Sequence[str], *, domain: str | None = None, **more: Any
 ) -> Path:
     """The file of the site service; domain: of all boxes, where they have no leaf nodes."""
     listed = [{"name": box} if domain is None else {"name": box, "domain": domain} for box in boxes]

@@ -78,6 +78,11 @@ class Server:
         return "0.0.0.0" if self.place.prefix else "127.0.0.1"
 
     @property
+    def runs(self) -> bool:
+        """Whether it was started, and not killed."""
+        return self._process is not None
+
+    @property
     def log(self) -> str:
         path = self.folder / "log"
         return path.read_text(errors="replace") if path.exists() else ""

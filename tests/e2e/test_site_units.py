@@ -25,8 +25,8 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     with booted(tmp_path_factory.mktemp("machine")) as made:
         shutil.copy(server, made.path(installation.NATS_SERVER))
         units = made.path("/etc/systemd/system")
-        for unit in (HUB, LEAF):
-            shutil.copy(installation.shipped_files() / "site" / f"{unit}.service", units)
+        for unit in (f"{HUB}.service", f"{LEAF}.service", f"{LEAF}-again.service", f"{LEAF}-again.path"):
+            shutil.copy(installation.shipped_files() / "site" / unit, units)
         folder = made.path("/etc/spoton-edge/nats")
         here = ["--hub", "127.0.0.1", "--listen", "127.0.0.1"]  # all that the machine has
         assert main(["site", "enroll", "box-1", "--folder", str(folder), "--site", "lobby", *here]) == 0
@@ -60,6 +60,17 @@ def test_the_servers_run_as_nobody_else_and_own_their_streams_only(machine: Mach
         assert status["Seccomp"] == "2"
     kept = machine.run("find", "/var/lib/private/spoton-edge-nats", "-maxdepth", "2", "-name", "jetstream").stdout
     assert sorted(Path(path).parent.name for path in kept.split()) == ["hub", "leaf"]
+
+
+def test_a_leaf_node_that_writes_nothing_more_is_started_anew_on_request(machine: Machine) -> None:
+    machine.run("systemctl", "start", HUB, LEAF)
+    before = machine.show(LEAF, "MainPID")
+    machine.run("mkdir", "--parents", "/run/spoton-edge-uplink")  # the uplink's, at its start
+    machine.run("systemctl", "start", f"{LEAF}-again.path")
+    asked = machine.path("/run/spoton-edge-uplink/leaf-is-stuck")
+    asked.touch()
+    machine.wait(lambda: not asked.exists() and machine.show(LEAF, "MainPID") not in ("0", before), "another server")
+    machine.wait(lambda: machine.show(f"{LEAF}-again", "Result") == "success", "done")
 
 
 def test_a_revoked_box_is_shut_out_by_the_hubs_next_start(machine: Machine) -> None:

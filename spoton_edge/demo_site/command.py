@@ -30,6 +30,7 @@ from spoton_edge.demo_site.story import SiteStory, short
 from spoton_edge.demo_site.walkers import AREA, Walkers
 from spoton_edge.errors import ExitCode
 from spoton_edge.publisher import Publisher
+from spoton_edge.site.streams import box_stream
 from spoton_edge.types import F8, CameraDescription, SiteDescription
 from spoton_edge.watch import board
 from spoton_edge.wire import Encoder
@@ -77,7 +78,7 @@ def run(*, seconds: float | None = None, out: Path = Path("demo-site-map.png"), 
 
 
 class Crew:
-    """The site: servers and the site service at work, daemons that wait for somebody who listens.
+    """The site: servers at work, daemons that wait for somebody who listens.
 
     Attributes:
         where: on what it all runs, in words.
@@ -89,13 +90,14 @@ class Crew:
         self, programs: Programs, machines: Machines, scratch: Path, shipped: config.Site, server: str, cache: Path
     ) -> None:
         self.programs, self._scratch = programs, scratch
-        hub = machines.machine("hub")
+        self._service: Program | None = None
+        self._hub = hub = machines.machine("hub")
         places = [machines.machine(name) for name in (*CAMERA_BOXES, SIMULATED)]
         on = machines.why_not and f"this machine's loopback ({machines.why_not})"
         self.where = f"a hub and {len(places)} boxes on {on or 'a network namespace each'}"
         ports = plan.enroll(scratch / "nats", hub, places)
         self.boxes = [plan.write_box(scratch, place, ports[place.name], shipped) for place in places]
-        file, self.endpoint, self.snapshot = plan.write_hub(scratch, hub, ports["hub"], self.boxes)
+        self._file, self.endpoint, self.snapshot = plan.write_hub(scratch, hub, ports["hub"], self.boxes)
         self.daemons = [self._daemon(box, cache) for box in self.boxes if box.name in CAMERA_BOXES]
         begun = programs.start("hub", hub, [server, "--config", "hub.conf"], scratch / "nats" / "hub")
         begun.until_said("Server is ready", START_S)
@@ -103,8 +105,6 @@ class Crew:
             folder = scratch / "nats" / "boxes" / box.name
             programs.start(f"leaf node {box.name}", box.machine, [server, "--config", "leaf.conf"], folder)
         begun.until_said("Leafnode connection created", START_S, times=len(self.boxes))
-        service = programs.verb("site service", hub, "site", file)
-        service.until_said("everything known again", START_S)
         for daemon in self.daemons:
             daemon.until_said("publishing on", START_S)
 
@@ -112,6 +112,18 @@ class Crew:
         """Start the uplinks, which listen to the daemons."""
         for box in self.boxes:
             self.programs.verb(f"uplink {box.name}", box.machine, "uplink", box.file)
+
+    def mind(self) -> None:
+        """Call it now and then. Starts the site service as soon as it finds boxes to ask: those that have nothing to
+        tell yet it would ask again only after seconds. Raises ProgramError, where a program has failed."""
+        self.programs.mind()
+        if self._service is None and all(self._has_streams(box) for box in self.boxes):
+            self._service = self.programs.verb("site service", self._hub, "site", self._file)
+
+    def _has_streams(self, box: Box) -> bool:
+        """Whether the uplink has made on the leaf node what the hub takes over from."""
+        store = self._scratch / "nats" / "boxes" / box.name / "store"
+        return any(store.glob(f"leaf/jetstream/*/streams/{box_stream(plan.SITE, box.name, 'tracks')}"))
 
     def _daemon(self, box: Box, cache: Path) -> Program:
         state = self._scratch / f"{box.name}-state"
@@ -190,7 +202,7 @@ def _until_over(crew: Crew, seconds: float | None) -> Iterator[float]:
     """Seconds since the beginning, every now and then."""
     began, ended = time.monotonic(), None
     while True:
-        crew.programs.mind()
+        crew.mind()
         passed_s = time.monotonic() - began
         over = all(daemon.ended for daemon in crew.daemons) or (seconds is not None and passed_s > seconds)
         ended = passed_s if over and ended is None else ended

@@ -75,8 +75,8 @@ class Walkers:
         return False
 
     def _has_left(self, walker: _Walker) -> bool:
-        """Beyond an edge; or he never came as far as where nobody else looks."""
-        turned_back = walker.seen < self._now - UNSEEN_S and walker.xy[1] > SIZE_M[1] - 0.5
+        """Beyond an edge; or out of E's sight on his way back into the clip."""
+        turned_back = walker.seen < self._now - UNSEEN_S and walker.velocity[1] > 0
         return not _is_inside(walker.xy) or turned_back
 
     def _people(self) -> GlobalTracks:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from spoton_edge.client import Identities, Subscriber
+from spoton_edge.client import Event, Identities, Status, Subscriber, Tracks
+from spoton_edge.client import Site as SiteMessage
 from tests.e2e.boxes import Daemon, Program, hub_file, uplink_file
 from tests.e2e.enrolled import Enrolled
 from tests.e2e.nats import Site
@@ -33,7 +34,9 @@ class Crew:
             undo.callback(daemon.close)
             file = uplink_file(folder / f"{box}.yaml", daemon, "mall", leaf, pose=[16.0 * number, 0.0, 0.0])
             self.uplinks[box] = undo.enter_context(Program(leaf, folder / f"{box}.log", "uplink", file))
-        hub = hub_file(folder / "hub.yaml", "mall", self.servers.hub.own_url, BOXES)
+        self.map = f"ipc://{folder}/map"
+        publish = {"bind": [self.map], "snapshot": f"{self.map}-snapshot"}
+        hub = hub_file(folder / "hub.yaml", "mall", self.servers.hub.own_url, BOXES, publish=publish)
         self.service = undo.enter_context(Program(self.servers.hub, folder / "service.log", "site", hub))
         self.subscribers = {}
         for box, daemon in self.daemons.items():
@@ -79,11 +82,27 @@ def crew(tmp_path: Path) -> Iterator[Crew]:
         yield Crew(undo.enter_context(network()), tmp_path, undo)
 
 
-def test_somebody_who_walks_to_another_box_keeps_the_id_of_the_site(crew: Crew) -> None:
+def test_somebody_who_walks_to_another_box_keeps_the_id_of_the_site_also_on_the_map_of_all(crew: Crew) -> None:
     ids = {"one": 7, "two": 3}
-    first = crew.stand(10.0, ids, "one")[7]
-    there = crew.walk(8.0, 10.0, 1.2, person=ids)
-    assert crew.stand(there, ids, "two", first) == {3: first}
+    with Subscriber(crew.map) as watching:
+        first = crew.stand(10.0, ids, "one")[7]
+        there = crew.walk(8.0, 10.0, 1.2, person=ids)
+        assert crew.stand(there, ids, "two", first) == {3: first}
+        crew.walk(2.0, 19.6, person=ids)
+        told = list(iter(lambda: watching.receive(0.0), None))
+    events = [message for message in told if isinstance(message, Event)]
+    assert ("handed_off", first, "one", "two") in [(e.event, e.id, e.from_camera, e.camera) for e in events]
+    people = [person for message in told if isinstance(message, Tracks) for person in message.tracks]
+    (last,) = [person for person in people if person.id == first][-1:]
+    assert (last.x, last.y) == pytest.approx((19.6, 5.0), abs=0.3)
+    site, status = watching.latest["site"], watching.latest["status"]
+    assert isinstance(site, SiteMessage)
+    assert isinstance(status, Status)
+    assert {camera["name"]: len(camera["footprint"]) for camera in site.cameras} == {"one": 4, "two": 4}
+    assert min(x for x, _ in site.cameras[1]["footprint"]) == 16.0
+    assert [camera["state"] for camera in status.cameras] == ["live", "live"]
+    assert all(camera["fps"] > 0.5 for camera in status.cameras)
+    assert status.people == 1
 
 
 def test_boxes_that_were_enrolled_have_their_people_known(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -26,7 +27,8 @@ def chromium() -> Iterator[Browser]:
         lacking("chromium, the browser that shows the pages (Debian's package)")
     sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=sandbox)
+        deaf = Path(__file__).with_name("deaf.py")
+        browser = playwright.chromium.launch(executable_path=deaf, args=sandbox, env=os.environ | {"DEAF": found})
         try:
             yield browser
         finally:
@@ -35,18 +37,23 @@ def chromium() -> Iterator[Browser]:
 
 @contextmanager
 def opened(browser: Browser, url: str, **options: object) -> Iterator[Page]:
-    """A page at an address; when the block ends without a failure, nothing may have gone wrong in the page: no error of
-    a script, nothing that its Content-Security-Policy forbade."""
+    """A page at an address; when the block ends, nothing may have gone wrong in the page: no error of a script, nothing
+    that its Content-Security-Policy forbade. Where the block fails, what did go wrong is told with it."""
     context = browser.new_context(**{"viewport": {"width": 1440, "height": 900}, **options})  # type: ignore[arg-type]
     context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
     faults: list[str] = []
+    lost: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("requestfailed", lambda request: lost.append(f"{request.url}: {request.failure}"))
     page.on("console", lambda message: faults.append(message.text) if "Security Policy" in message.text else None)
     try:
         page.goto(url)
         yield page
         assert not faults
+    except Exception as error:
+        error.add_note(f"in the page: {faults}; not loaded: {lost}")
+        raise
     finally:
         context.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import secrets
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -91,7 +92,7 @@ class Namespaces:
     """
 
     def __init__(self) -> None:
-        self._name = f"sp{os.getpid()}{random.randrange(100)}"
+        self._name = f"sp{secrets.token_hex(4)}"  # a link's name, with what is added, has at most 15 characters
         self._hand = f"10.{random.randrange(64, 128)}.{random.randrange(256)}"
         self._spaces: list[str] = []
         try:

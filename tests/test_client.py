@@ -11,7 +11,7 @@ from spoton_edge.client import AsyncSubscriber, Event, Missed, Site, Status, Sub
 from spoton_edge.publisher import Publisher
 from spoton_edge.wire import Encoder, Message
 from tests.messages import CAMERA_NUMBERS, CAMERAS, CAPTURED_NS, encoder, handoff, people, site, status
-from tests.test_publisher import until
+from tests.test_publisher import delivered
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -37,7 +37,7 @@ def joined(publisher: Publisher, **settings: object) -> Subscriber:
 def test_messages_arrive_typed(published: Publisher) -> None:
     by = published.encoder
     with joined(published) as subscriber:
-        until(published, subscriptions=1)
+        delivered(published, subscriptions=1)
         sent = [tracks(by), by.event(handoff()), by.site(site()), by.status(status(), published.delivery())]
         for message in sent:
             published.publish(message)
@@ -78,7 +78,7 @@ def test_a_late_joiner_gets_the_snapshot(published: Publisher) -> None:
 def test_only_the_kinds_and_the_site_asked_for_are_delivered(published: Publisher) -> None:
     by = published.encoder
     with joined(published, kinds=["events"], site="lobby") as subscriber:
-        until(published, subscriptions=2)
+        delivered(published, subscriptions=2)
         for message in (tracks(by), by.status(status(), published.delivery()), by.event(handoff())):
             published.publish(message)
         heard = subscriber.receive(HEARD_S)
@@ -93,7 +93,7 @@ def test_every_subscription_reaches_a_daemon_that_starts_after_its_subscriber(tm
         Subscriber(endpoints["bind"][0], snapshot=endpoints["snapshot"], kinds=kinds, site="lobby") as subscriber,
         Publisher(BY, **endpoints) as publisher,
     ):
-        until(publisher, subscriptions=4)  # and status, which says how far the others are
+        delivered(publisher, subscriptions=4)  # and status, which says how far the others are
         assert subscriber.receive(0.05) is None
 
 
@@ -106,7 +106,7 @@ def test_without_a_daemon_receiving_ends_in_time() -> None:
 def test_a_daemon_that_comes_back_is_followed(published: Publisher) -> None:
     endpoints, snapshot = published.endpoints, published.snapshot_endpoint
     with joined(published) as subscriber:
-        until(published, subscriptions=1)
+        delivered(published, subscriptions=1)
         for _ in range(3):
             published.publish(tracks(published.encoder))
             assert isinstance(subscriber.receive(HEARD_S), Tracks)
@@ -167,7 +167,7 @@ def test_asyncio_reads_the_same(published: Publisher) -> None:
         seqs = []
         async with AsyncSubscriber(published.endpoints[0], snapshot=published.snapshot_endpoint) as subscriber:
             assert await subscriber.receive(0.01) is None
-            await asyncio.to_thread(until, published, subscriptions=1)
+            await asyncio.to_thread(delivered, published, subscriptions=1)
             for _ in range(50):
                 published.publish(tracks(published.encoder))
             async for message in subscriber:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import shutil
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -44,6 +43,7 @@ from tests.gpu_on_host import Event as HostEvent
 from tests.gpu_on_host import HostCuda, HostTensorRt, Kernel, compile_for_host
 from tests.onnx_graphs import Graph
 from tests.steady import camera, write_detector, write_reid, write_site
+from tests.waiting import until
 
 GPU = Gpu("host", (8, 9), 8 << 30, "13.0")
 IMAGENET = PictureFormat((123.675, 116.28, 103.53), (58.395, 57.12, 57.375), "rgb", letterbox=False)
@@ -434,33 +434,26 @@ def test_an_engine_is_built_beside_the_running_one_and_the_operator_sees_how_far
     old = pipeline.embedder
     model, site = write_reid(tmp_path / "other.onnx", 12), tmp_path / "site.yaml"
     site.write_text(site.read_text().replace("looks.onnx", "other.onnx"))
-    await_that(lambda: pipeline.batches > 0)
+    until(lambda: pipeline.batches > 0)
     assert daemon.reload() == ["reid.model: changed; takes effect when the new network is ready"]
-    await_that(lambda: "about 12 s left" in daemon._note_for_operator())
+    until(lambda: "about 12 s left" in daemon._note_for_operator())
     assert daemon._note_for_operator() == (
         "reid.model is being prepared; building an engine: 40 %, about 12 s left, tactics"
     )
     before = pipeline.batches
-    await_that(lambda: pipeline.batches > before + 2)
+    until(lambda: pipeline.batches > before + 2)
     assert pipeline.embedder is old
     finish.set()
-    await_that(lambda: pipeline.embedder is not old)
-    await_that(lambda: daemon.status()["reid"] == model.name)
+    until(lambda: pipeline.embedder is not old)
+    until(lambda: daemon.status()["reid"] == model.name)
     assert daemon._note_for_operator() == ""
     daemon.stop()
     thread.join(30)
 
 
-def await_that(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def stop_after(daemon: Service, batches: int) -> None:
     try:
-        await_that(lambda: daemon.pipeline.batches >= batches)
+        until(lambda: daemon.pipeline.batches >= batches)
     finally:
         daemon.stop()
 

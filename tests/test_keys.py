@@ -10,7 +10,7 @@ from spoton_edge.client import Subscriber, Tracks
 from spoton_edge.errors import ExitCode, KeysError, UsageError
 from spoton_edge.publisher import Publisher
 from tests.test_client import joined, tracks
-from tests.test_publisher import ANY, BY, until
+from tests.test_publisher import ANY, BY, delivered
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -117,7 +117,7 @@ def test_without_a_key_or_with_a_wrong_one_nothing_is_heard(published: Publisher
 
 def test_ipc_needs_no_key(published: Publisher) -> None:
     with Subscriber(published.endpoints[1], snapshot=published.snapshot_endpoint) as subscriber:
-        until(published, subscriptions=1)
+        delivered(published, subscriptions=1)
         published.publish(tracks())
         assert isinstance(subscriber.receive(10), Tracks)
 
@@ -128,7 +128,7 @@ def test_a_key_revoked_while_connected_hears_nothing_more(published: Publisher, 
         joined(published, key=tmp_path / "bob.key") as bob,
         Subscriber(published.endpoints[1], snapshot="ipc://nowhere") as local,
     ):
-        until(published, subscriptions=3)
+        delivered(published, subscriptions=3)
         published.publish(tracks())
         for reader in (alice, bob, local):
             assert isinstance(reader.receive(10), Tracks)
@@ -137,7 +137,7 @@ def test_a_key_revoked_while_connected_hears_nothing_more(published: Publisher, 
             assert bob.receive(0.01) is None
         keys.revoke(folder, "alice")
         published.admit(keys.load(folder))
-        until(published, refused=2)  # the messages and the snapshots
+        delivered(published, refused=2)  # the messages and the snapshots
         for seq in range(2, 40):
             published.publish(tracks())
             for reader in (bob, local):
@@ -166,7 +166,7 @@ def test_a_raw_socket_that_speaks_no_zmtp_hears_nothing(published: Publisher, tm
     plain.connect(published.endpoints[0])
     plain.subscribe(b"")
     with joined(published, key=tmp_path / "bob.key") as bob:
-        until(published, subscriptions=1)
+        delivered(published, subscriptions=1)
         published.publish(tracks())
         assert isinstance(bob.receive(10), Tracks)
         assert plain.poll(100) == 0
@@ -184,7 +184,7 @@ def test_endpoints_that_come_while_it_runs_are_guarded_as_those_before(published
         Subscriber(other, snapshot="ipc://nowhere") as stranger,
         Subscriber(more, snapshot="ipc://nowhere") as local,
     ):
-        until(published, subscriptions=2)
+        delivered(published, subscriptions=2)
         published.publish(tracks())
         assert isinstance(alice.receive(10), Tracks)
         assert isinstance(local.receive(10), Tracks)

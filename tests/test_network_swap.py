@@ -16,6 +16,7 @@ from spoton_edge.engine.backends import Backends
 from spoton_edge.errors import ConfigError, EngineError, ExitCode, ModelError
 from spoton_edge.service import Service
 from tests.footage import write_clip
+from tests.waiting import until
 
 LIMIT_S = 30.0
 
@@ -54,21 +55,14 @@ def service(write_site: Callable[..., Path], tmp_path: Path) -> Any:
     assert codes == [ExitCode.STOPPED]
 
 
-def await_that(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + LIMIT_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def test_another_input_is_swapped_in_between_batches(service: Service, write_site: Callable[..., Path]) -> None:
     old = service.pipeline.detector
-    await_that(lambda: service.pipeline.batches > 2)
+    until(lambda: service.pipeline.batches > 2)
     write_site(size=96)
     assert service.reload() == ["detector.input: changed; takes effect when the new network is ready"]
-    await_that(lambda: service.pipeline.detector is not old)
+    until(lambda: service.pipeline.detector is not old)
     after = service.pipeline.batches
-    await_that(lambda: service.pipeline.batches > after + 2)
+    until(lambda: service.pipeline.batches > after + 2)
     assert service.reload() == []
 
 
@@ -91,11 +85,11 @@ def test_the_old_network_serves_while_the_new_one_is_prepared_and_stays_where_th
     service.reload()
     assert started.wait(LIMIT_S)
     before = service.pipeline.batches
-    await_that(lambda: service.pipeline.batches > before + 2)
+    until(lambda: service.pipeline.batches > before + 2)
     fail.set()
-    await_that(lambda: "the old one stays: the builder died" in caplog.text)
+    until(lambda: "the old one stays: the builder died" in caplog.text)
     before = service.pipeline.batches
-    await_that(lambda: service.pipeline.batches > before + 2)
+    until(lambda: service.pipeline.batches > before + 2)
     assert service.pipeline.detector is old
 
 
@@ -129,5 +123,5 @@ def test_a_change_taken_back_is_forgotten(
     assert service.reload() == []
     assert given_up.wait(LIMIT_S)
     before = service.pipeline.batches
-    await_that(lambda: service.pipeline.batches > before + 2)
+    until(lambda: service.pipeline.batches > before + 2)
     assert service.pipeline.detector is old

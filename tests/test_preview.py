@@ -3,8 +3,7 @@
 import asyncio
 import stat
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -19,6 +18,7 @@ from spoton_edge.errors import PublishError
 from spoton_edge.preview import HIGH_WATER, WIDTH, Preview, small_jpeg
 from spoton_edge.types import U8, FrameBatch
 from tests.messages import CAMERAS, encoder, still_clock
+from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -44,14 +44,6 @@ def batch(at_s: float = 5.0, cameras: tuple[int, ...] = (0, 1), shade: int = 128
         captured_ns=np.full(count, int(at_s * 1e9), np.int64),
         images=[picture(shade)] * count,
     )
-
-
-def until(true: Callable[[], bool]) -> None:
-    for _ in range(1000):
-        if true():
-            return
-        time.sleep(0.01)
-    raise AssertionError("not within ten seconds")
 
 
 async def looking(publisher: Preview, cameras: list[str], offers: list[FrameBatch]) -> list[Picture]:

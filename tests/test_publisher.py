@@ -3,7 +3,6 @@ import json
 import os
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from spoton_edge.publisher import Publisher
 from spoton_edge.types import Delivery
 from spoton_edge.wire import Message
 from tests.messages import CAMERA_NUMBERS, CAPTURED_NS, encoder, handoff, people, site, status
+from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -51,14 +51,14 @@ def subscribe(context: zmq.Context[Any], endpoint: str, prefix: bytes = b"spoton
     return reader
 
 
-def until(publisher: Publisher, **wanted: int) -> Delivery:
-    """Waits for counters to reach at least these values."""
-    for _ in range(1000):
-        delivery = publisher.delivery()
-        if all(getattr(delivery, name) >= value for name, value in wanted.items()):
-            return delivery
-        time.sleep(0.01)
-    raise AssertionError(f"{wanted} not reached: {delivery}")
+def delivered(publisher: Publisher, **wanted: int) -> Delivery:
+    """The counters, as soon as these have reached at least these values."""
+
+    def reached() -> bool:
+        return all(getattr(publisher.delivery(), name) >= value for name, value in wanted.items())
+
+    until(reached, lambda: f"{wanted} of {publisher.delivery()}")
+    return publisher.delivery()
 
 
 def ask(context: zmq.Context[Any], publisher: Publisher, request: bytes, kind: int = zmq.REQ) -> bytes:
@@ -72,7 +72,7 @@ def ask(context: zmq.Context[Any], publisher: Publisher, request: bytes, kind: i
 
 def test_each_topic_is_numbered_from_one(published: Publisher, context: zmq.Context[Any]) -> None:
     reader = subscribe(context, published.endpoints[0])
-    until(published, subscriptions=1)
+    delivered(published, subscriptions=1)
     sent = [published.publish(message) for message in (tracks(), BY.event(handoff()), tracks(), BY.status(status()))]
     assert sent == [1, 1, 2, 1]
     for name, seq in [("tracks", 1), ("events", 1), ("tracks", 2), ("status", 1)]:
@@ -84,7 +84,7 @@ def test_each_topic_is_numbered_from_one(published: Publisher, context: zmq.Cont
 def test_several_endpoints_carry_the_same(context: zmq.Context[Any], tmp_path: Path) -> None:
     with Publisher(BY, [ANY, f"ipc://{tmp_path}/messages"]) as publisher:
         readers = [subscribe(context, endpoint) for endpoint in publisher.endpoints]
-        until(publisher, subscriptions=2)
+        delivered(publisher, subscriptions=2)
         publisher.publish(tracks())
         first, second = (reader.recv_multipart() for reader in readers)
         assert first == second
@@ -93,7 +93,7 @@ def test_several_endpoints_carry_the_same(context: zmq.Context[Any], tmp_path: P
 def test_what_was_published_before_closing_still_arrives(context: zmq.Context[Any]) -> None:
     with Publisher(BY, [ANY]) as publisher:
         reader = subscribe(context, publisher.endpoints[0])
-        until(publisher, subscriptions=1)
+        delivered(publisher, subscriptions=1)
         for _ in range(20):
             publisher.publish(tracks())
     assert [json.loads(reader.recv_multipart()[1])["seq"] for _ in range(20)] == list(range(1, 21))
@@ -214,7 +214,7 @@ def test_a_stalled_reader_loses_messages_and_the_others_none(
     stalled.connect(published.endpoints[0])
     stalled.subscribe(b"")
     healthy = subscribe(context, published.endpoints[0])
-    until(published, subscriptions=2)
+    delivered(published, subscriptions=2)
     heard = []
     while published.delivery().late == 0:  # the queue in front of the stalled one fills up
         published.publish(tracks(40))
@@ -241,16 +241,15 @@ def test_more_than_can_be_sent_is_lost_oldest_first_and_counted(
     monkeypatch.setattr(Publisher, "_send", lambda *args: gate.wait(10) and send(*args))
     with Publisher(BY, [ANY]) as publisher:
         reader = subscribe(context, publisher.endpoints[0])
-        until(publisher, subscriptions=1)
+        delivered(publisher, subscriptions=1)
         publisher.publish(tracks())
-        while publisher._queue:  # until the thread holds the first one at the gate
-            time.sleep(0.001)
+        until(lambda: not publisher._queue, "the thread holds the first one at the gate")
         for _ in range(module.BACKLOG + 10):
             publisher.publish(tracks())
         gate.set()
         heard = [json.loads(reader.recv_multipart()[1])["seq"] for _ in range(module.BACKLOG + 1)]
         assert heard == [1, *range(12, module.BACKLOG + 12)]
-        assert until(publisher, overflowed=10).overflowed == 10
+        assert delivered(publisher, overflowed=10).overflowed == 10
 
 
 def test_a_topic_flood_costs_the_flooder_its_connection(published: Publisher, context: zmq.Context[Any]) -> None:
@@ -261,10 +260,10 @@ def test_a_topic_flood_costs_the_flooder_its_connection(published: Publisher, co
     flooder.connect(published.endpoints[0])
     for number in range(20_000):
         flooder.subscribe(b"flood/%d" % number)
-    delivery = until(published, refused=1)
+    delivery = delivered(published, refused=1)
     published.publish(tracks())
     assert json.loads(healthy.recv_multipart()[1])["seq"] == 1
-    until(published, connections=1)
+    delivered(published, connections=1)
     assert delivery.subscriptions <= 1 + Limits().requests + 60 * Limits().requests_per_s
 
 
@@ -272,8 +271,7 @@ def test_subscriptions_are_counted_as_readers_come_change_their_minds_and_go(
     published: Publisher, context: zmq.Context[Any]
 ) -> None:
     def counted(subscriptions: int) -> None:
-        while published.delivery().subscriptions != subscriptions:
-            time.sleep(0.01)
+        until(lambda: published.delivery().subscriptions == subscriptions, published.delivery)
 
     readers = [subscribe(context, published.endpoints[0]) for _ in range(30)]
     counted(30)
@@ -292,7 +290,7 @@ def test_subscriptions_are_counted_as_readers_come_change_their_minds_and_go(
 def test_too_many_connections_are_turned_away(context: zmq.Context[Any]) -> None:
     with Publisher(BY, [ANY], limits=Limits(connections=3)) as publisher:
         readers = [subscribe(context, publisher.endpoints[0]) for _ in range(3)]
-        until(publisher, subscriptions=3)
+        delivered(publisher, subscriptions=3)
         port = int(publisher.endpoints[0].rpartition(":")[2])
         with socket.create_connection(("127.0.0.1", port)) as fourth:
             fourth.settimeout(10)
@@ -306,8 +304,7 @@ def test_too_many_connections_are_turned_away(context: zmq.Context[Any]) -> None
 def test_a_subscriber_heals_by_itself(published: Publisher) -> None:
     published.publish(BY.site(site()))
     published.publish(tracks())
-    while not published.tracks_sent:  # all is in the snapshot, and nothing on its way
-        time.sleep(0.01)
+    until(lambda: published.tracks_sent, "all is in the snapshot, and nothing on its way")
     with Subscriber(published.endpoints[0], snapshot=published.snapshot_endpoint) as subscriber:
         first, second = subscriber.receive(10), subscriber.receive(10)
         assert first is not None
@@ -349,14 +346,13 @@ def test_handshakes_that_never_end_are_cut_and_hinder_nobody(context: zmq.Contex
         for connection in slow[:25]:
             connection.send(GREETING[:13])
         reader = subscribe(context, publisher.endpoints[0])
-        until(publisher, connections=51, subscriptions=1)
+        delivered(publisher, connections=51, subscriptions=1)
         publisher.publish(tracks())
         assert json.loads(reader.recv_multipart()[1])["seq"] == 1
         for connection in slow:
             drained(connection)
             connection.close()
-        while publisher.delivery().connections > 1:
-            time.sleep(0.01)
+        until(lambda: publisher.delivery().connections <= 1, publisher.delivery)
 
 
 def test_a_frame_larger_than_any_request_ends_its_connection(published: Publisher, context: zmq.Context[Any]) -> None:
@@ -365,7 +361,7 @@ def test_a_frame_larger_than_any_request_ends_its_connection(published: Publishe
         with shaken(published.endpoints[0]) as huge:
             huge.sendall(b"\x02" + size.to_bytes(8, "big") + bytes(2000))
             drained(huge)
-    until(published, subscriptions=1)
+    delivered(published, subscriptions=1)
     published.publish(tracks())
     assert json.loads(reader.recv_multipart()[1])["seq"] == 1
 
@@ -374,7 +370,7 @@ def test_a_flood_of_bytes_ends_its_connection_whatever_they_are(
     published: Publisher, context: zmq.Context[Any]
 ) -> None:
     reader = subscribe(context, published.endpoints[0])
-    until(published, subscriptions=1)
+    delivered(published, subscriptions=1)
     # One message of frames without end: no frame is too large, and libzmq would keep them all.
     endless = b"\x01\x40" + bytes(64)
     assert published.snapshot_endpoint is not None
@@ -384,8 +380,7 @@ def test_a_flood_of_bytes_ends_its_connection_whatever_they_are(
             with contextlib.suppress(OSError):
                 while True:
                     flood.sendall(endless * 100)
-            until(published, refused=turn)
-    while published.delivery().connections > 1:
-        time.sleep(0.01)
+            delivered(published, refused=turn)
+    until(lambda: published.delivery().connections <= 1, published.delivery)
     published.publish(tracks())
     assert json.loads(reader.recv_multipart()[1])["seq"] == 1

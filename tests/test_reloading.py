@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +25,7 @@ from spoton_edge.reloading import numbered, settle
 from spoton_edge.service import Service
 from tests.reference_identity import in_polygon
 from tests.steady import SIZE, camera, homography, write_detector, write_reid, write_site, write_unfit
+from tests.waiting import until
 
 LIMIT_S = 30.0
 
@@ -57,8 +57,8 @@ class Site:
         return self.service.reload()
 
     def await_batches(self, count: int) -> None:
-        until = self.service.pipeline.batches + count
-        await_that(lambda: self.service.pipeline.batches >= until)
+        goal = self.service.pipeline.batches + count
+        until(lambda: self.service.pipeline.batches >= goal)
 
     @property
     def endpoint(self) -> str:
@@ -84,13 +84,6 @@ def site(tmp_path: Path) -> Iterator[Site]:
     with running(tmp_path) as made:
         made.await_batches(10)
         yield made
-
-
-def await_that(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + LIMIT_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def people(site: Site, cameras: set[str]) -> dict[tuple[str, int], tuple[int, int]]:
@@ -153,7 +146,7 @@ def test_the_last_camera_before_another_may_go(site: Site) -> None:
 def test_a_camera_that_shows_something_else_starts_anew_and_the_others_go_on(site: Site) -> None:
     before = people(site, {"a", "b"})
     assert site.reload([camera("a", 0.0), camera("b", 10.0, "test:64x64@12")]) == ["camera b: source changed"]
-    await_that(lambda: site.service.capture.states()["b"] == "live")
+    until(lambda: site.service.capture.states()["b"] == "live")
     after = people(site, {"a", "b"})
     assert {key: after[key] for key in after if key[0] == "a"} == {key: before[key] for key in before if key[0] == "a"}
     assert min(after["b", which][1] for which in (0, 1)) > max(before["b", which][1] for which in (0, 1))
@@ -164,7 +157,7 @@ def test_a_camera_that_is_recalibrated_keeps_its_tracks_and_places_people_anew(s
     places = where(site)
     assert site.reload([camera("a", 0.0), camera("b", 10.1)]) == ["camera b: ground changed"]
     assert people(site, {"a", "b"}) == before  # a hand's breadth is nobody else
-    await_that(lambda: where(site)[before["b", 0][0]] > places[before["b", 0][0]] + 0.05)
+    until(lambda: where(site)[before["b", 0][0]] > places[before["b", 0][0]] + 0.05)
     assert where(site)[before["a", 0][0]] == pytest.approx(places[before["a", 0][0]], abs=0.05)
 
 
@@ -195,7 +188,7 @@ def test_more_cameras_than_the_network_takes_at_once_are_served_by_several_calls
     names = [f"k{number}" for number in range(6)]
     site.reload([camera(name, 10.0 * index) for index, name in enumerate(names)])
     assert len(people(site, set(names))) == 12
-    await_that(lambda: site.service.pipeline.detector.max_batch >= 6)
+    until(lambda: site.service.pipeline.detector.max_batch >= 6)
     assert len(people(site, set(names))) == 12
 
 
@@ -270,19 +263,19 @@ def test_another_re_id_model_forgets_looks_and_keeps_ids(site: Site) -> None:
     cameras = [camera("a", 0.0), camera("b", 10.0)]
     service, pipeline = site.service, site.service.pipeline
     before = people(site, {"a", "b"})
-    await_that(lambda: pipeline.associator.gallery == 4)  # colour histograms, until now
+    until(lambda: pipeline.associator.gallery == 4)  # colour histograms, until now
     models = [write_reid(site.folder / f"looks{dimension}.onnx", dimension) for dimension in (8, 12)]
     for model, dimension in zip(models, (8, 12), strict=True):
         old = pipeline.embedder
         lines = site.reload(cameras, reid={"model": str(model)})
         assert lines == ["reid.model: changed; takes effect when the new network is ready"]
-        await_that(lambda old=old: pipeline.embedder is not old)
-        await_that(lambda dimension=dimension: looks(site) == (4, dimension))
+        until(lambda old=old: pipeline.embedder is not old)
+        until(lambda dimension=dimension: looks(site) == (4, dimension))
         assert people(site, {"a", "b"}) == before
         assert service.status()["config"]["needs_restart"] == []
         assert site.reload(cameras, reid={"model": str(model)}) == []
     site.reload(cameras)
-    await_that(lambda: looks(site) == (4, StripeHistogram().dimension))
+    until(lambda: looks(site) == (4, StripeHistogram().dimension))
     assert people(site, {"a", "b"}) == before
 
 
@@ -290,12 +283,12 @@ def test_a_re_id_model_that_cannot_be_used_leaves_the_old_one_and_its_looks(
     site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
     cameras, pipeline = [camera("a", 0.0), camera("b", 10.0)], site.service.pipeline
-    await_that(lambda: pipeline.associator.gallery == 4)
+    until(lambda: pipeline.associator.gallery == 4)
     old, before = pipeline.embedder, people(site, {"a", "b"})
     model = write_reid(site.folder / "looks.onnx", 8)
     write_unfit(model)
     site.reload(cameras, reid={"model": str(model)})
-    await_that(lambda: "is not taken, the old one stays" in caplog.text)
+    until(lambda: "is not taken, the old one stays" in caplog.text)
     site.await_batches(3)
     assert pipeline.embedder is old
     assert pipeline.associator.gallery == 4
@@ -303,7 +296,7 @@ def test_a_re_id_model_that_cannot_be_used_leaves_the_old_one_and_its_looks(
     assert "looks.onnx is not taken" in site.service._note_for_operator()
     write_reid(model, 8)  # mended: the same file again is tried again
     site.reload(cameras, reid={"model": str(model)})
-    await_that(lambda: pipeline.embedder is not old)
+    until(lambda: pipeline.embedder is not old)
     assert site.service._note_for_operator() == ""
 
 
@@ -316,22 +309,22 @@ def test_both_networks_are_swapped_by_one_reload_and_each_stands_for_itself(
     broken.with_suffix(".toml").write_text((site.folder / "steady.toml").read_text())
     model = write_reid(site.folder / "looks.onnx", 8)
     site.reload(cameras, reid={"model": str(model)}, detector={"model": str(broken)})
-    await_that(lambda: pipeline.embedder is not embedder and "broken.onnx is not taken" in caplog.text)
+    until(lambda: pipeline.embedder is not embedder and "broken.onnx is not taken" in caplog.text)
     site.await_batches(3)
     assert pipeline.detector is detector
-    await_that(lambda: site.service.status()["reid"] == "looks.onnx")  # it is told once a second
+    until(lambda: site.service.status()["reid"] == "looks.onnx")  # it is told once a second
 
 
 def test_a_file_that_is_watched_is_reloaded_when_it_has_been_written(tmp_path: Path) -> None:
     with running(tmp_path, runtime={"watch": True}) as site:
         site.await_batches(3)
         site.write([camera("a", 0.0), camera("c", 10.0)], runtime={"watch": True})
-        await_that(lambda: set(site.service.capture.states()) == {"a", "c"})
+        until(lambda: set(site.service.capture.states()) == {"a", "c"})
         site.path.write_text("cameras: 7")
-        await_that(lambda: bool(site.service.status()["config"]["refused"]))
+        until(lambda: bool(site.service.status()["config"]["refused"]))
         site.write([camera("a", 0.0)], runtime={"watch": True})
-        await_that(lambda: set(site.service.capture.states()) == {"a"})
-        await_that(lambda: site.service.status()["config"]["refused"] is None)
+        until(lambda: set(site.service.capture.states()) == {"a"})
+        until(lambda: site.service.status()["config"]["refused"] is None)
 
 
 # ---- any edit -------------------------------------------------------------------------------------------------------

@@ -21,7 +21,8 @@ from spoton_edge.view.command import daemon_of
 from spoton_edge.view.viewer import AHEAD
 from spoton_edge.wire import Encoder
 from tests.messages import CAMERA_NUMBERS, CAMERAS, CAPTURED_NS, encoder, handoff, people, site, status
-from tests.test_preview import batch, until
+from tests.test_preview import batch
+from tests.waiting import until
 from tests.web import Served, serving
 
 pytestmark = pytest.mark.timeout(90)

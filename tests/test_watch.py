@@ -1,3 +1,4 @@
+import contextlib
 import io
 import json
 import os
@@ -16,7 +17,7 @@ from spoton_edge.publisher import Publisher
 from spoton_edge.watch import board
 from tests.messages import CAMERA_NUMBERS, CAPTURED_NS, encoder, people, site, status
 from tests.test_client import joined
-from tests.test_publisher import until
+from tests.test_publisher import delivered
 
 BY = encoder()
 ANY = "tcp://127.0.0.1:0"
@@ -34,14 +35,14 @@ def published() -> Iterator[Publisher]:
         yield publisher
 
 
-def start(publisher: Publisher, *arguments: str) -> subprocess.Popen[str]:
+def start(publisher: Publisher, *arguments: str, output: int = subprocess.PIPE) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", SCRIPT, publisher.endpoints[0], str(publisher.snapshot_endpoint), *arguments],
-        stdout=subprocess.PIPE,
+        stdout=output,
         stderr=subprocess.PIPE,
         text=True,
         cwd=Path(__file__).parents[1],
-        env={**os.environ, "COLUMNS": "120"},
+        env={**os.environ, "COLUMNS": "120", "LINES": "40", "TERM": "xterm"},
     )
 
 
@@ -88,24 +89,28 @@ def test_silence_is_said_once_and_names_the_endpoint(published: Publisher) -> No
 
 
 def test_the_table_shows_people_and_cameras_and_ends_with_zero_on_interrupt(published: Publisher) -> None:
-    with start(published) as process:
-        until(published, subscriptions=1)
+    terminal, end = os.openpty()
+    with start(published, output=end) as process, os.fdopen(terminal, "rb", buffering=0) as screen:
+        os.close(end)
+        delivered(published, subscriptions=1)
         publish_all(published)
-        time.sleep(0.5)
+        shown = b""
+        while not all(words in shown for words in (b"lobby: 2 people", b"c1 c2", b"live")):
+            shown += screen.read(4096)
         process.send_signal(signal.SIGINT)
-        shown, error = process.communicate(timeout=10)
-        assert process.returncode == 0
-        assert error == ""
-    assert "lobby: 2 people" in shown
-    assert "c1 c2" in shown
-    assert "live" in shown
+        with contextlib.suppress(OSError):  # of a terminal that nobody writes to any more
+            while screen.read(4096):
+                pass
+        assert process.wait(10) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
 
 
 def test_the_table_can_be_shown_by_others_too(published: Publisher) -> None:
     from rich.console import Console
 
     with joined(published) as subscriber:
-        until(published, subscriptions=1)
+        delivered(published, subscriptions=1)
         publish_all(published)
         for _ in range(3):
             assert subscriber.receive(10) is not None

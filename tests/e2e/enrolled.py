@@ -12,8 +12,9 @@ import nats
 from nats.aio.client import Client
 
 from spoton_edge.cli import main
-from tests.e2e.nats import Server, until
+from tests.e2e.nats import Server
 from tests.e2e.networks import Network
+from tests.waiting import until
 
 SITE, BOXES = "lobby", ("box-1", "box-2")
 

@@ -32,6 +32,7 @@ from spoton_edge.preview import Preview
 from spoton_edge.publisher import Publisher
 from spoton_edge.types import FrameBatch
 from tests.messages import CAMERA_NUMBERS, CAMERAS, CAPTURED_NS, encoder, people, site
+from tests.waiting import until
 
 EACH = 40  # messages by one connection; more would only be refused
 GREETING = b"\xff" + bytes(7) + b"\x01\x7f" + b"\x03\x01%s" + bytes(32)
@@ -156,8 +157,7 @@ def run(messages: int, seed: int = 0) -> dict[str, Any]:
         onlooker = stack.enter_context(context.socket(zmq.SUB))
         onlooker.connect(pictures.endpoint)
         onlooker.subscribe(f"spoton/1/lobby/preview/{CAMERAS[0]}")
-        while not pictures.wanted:
-            time.sleep(0.01)
+        until(lambda: pictures.wanted, "the onlooker is known")
         seqs = [0, 0]
         image = np.zeros((90, 160, 3), np.uint8)
         numbers = np.zeros(1, np.int64)

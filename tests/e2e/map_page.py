@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from typing import Any
 
 from playwright.sync_api import Locator, Page
-
-WAIT_S = 30.0
 
 # In JavaScript; `app` is the very module that the page runs.
 READ = {
@@ -81,16 +77,6 @@ def read(page: Page, what: str, argument: Any = None) -> Any:
     """One of READ."""
     program = f"async (argument) => {{ const app = await import('/app.js'); return ({READ[what]})(argument); }}"
     return page.evaluate(program, argument)
-
-
-def until(true: Callable[[], Any]) -> Any:
-    """Waits for something to become true, and returns it."""
-    deadline = time.monotonic() + WAIT_S
-    while time.monotonic() < deadline:
-        if found := true():
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"not within {WAIT_S:.0f} s")
 
 
 def row(page: Page, identity: int) -> Locator:

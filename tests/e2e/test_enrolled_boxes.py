@@ -15,8 +15,9 @@ from spoton_edge.client import Subscriber
 from spoton_edge.site import messages
 from tests.e2e.boxes import Daemon, Program, hub_file, uplink_file
 from tests.e2e.enrolled import BOXES, SITE, Enrolled
-from tests.e2e.nats import nats_server, until
+from tests.e2e.nats import nats_server
 from tests.e2e.networks import network
+from tests.waiting import until
 
 PATIENCE_S = 30.0
 KINDS = ("events", "tracks", "looks")

@@ -21,9 +21,10 @@ from nats.js.api import ExternalStream, StreamConfig, StreamSource
 from spoton_edge.cli import main
 from spoton_edge.enrolment.accounts import MAX_PAYLOAD
 from tests.e2e.enrolled import BOXES, Enrolled
-from tests.e2e.nats import Server, nats_server, until
+from tests.e2e.nats import Server, nats_server
 from tests.e2e.networks import Namespaces, network
 from tests.e2e.raw_leaf import RawLeaf
+from tests.waiting import until
 
 EVENTS = "spoton.1.lobby.{}.events"
 BUCKET = "spoton-1-lobby-identities"

@@ -20,9 +20,10 @@ from playwright.sync_api import Browser, expect
 
 from spoton_edge.client import Subscriber
 from spoton_edge.types import Event, MapDescription, Reason, TrackState
-from tests.e2e.browser import MainThread, chromium, opened
+from tests.e2e.browser import PATIENCE_MS, MainThread, chromium, opened
 from tests.e2e.feed import CAMERAS, SPEED_MPS, Feed
-from tests.e2e.map_page import WAIT_S, read, row, until
+from tests.e2e.map_page import read, row
+from tests.waiting import until
 from tests.web import Served, serving
 
 pytestmark = pytest.mark.timeout(120)
@@ -34,7 +35,7 @@ CROWD_S = 60.0 if os.environ.get("SPOTON_CI") else 6.0
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    expect.set_options(timeout=int(WAIT_S * 1000))
+    expect.set_options(timeout=PATIENCE_MS)
     with chromium() as found:
         yield found
 

@@ -10,8 +10,9 @@ import nats
 import pytest
 from nats.js.api import ExternalStream, StorageType, StreamConfig, StreamSource
 
-from tests.e2e.nats import Site, nats_server, until
+from tests.e2e.nats import Site, nats_server
 from tests.e2e.networks import Loopback, Namespaces, Network
+from tests.waiting import until
 
 
 @pytest.fixture(params=["namespaces", "loopback"])

@@ -8,7 +8,6 @@ import shutil
 import socket
 import ssl
 import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from tests.e2e.harness import lacking
+from tests.waiting import until
 from tests.web import ROOT, Served, serving
 
 NAME = "map.example.org"
@@ -104,11 +104,8 @@ def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxied]:
         config.write_text(MAIN.format(scratch=scratch, server=server))
         with subprocess.Popen([nginx, "-c", str(config)], stderr=subprocess.DEVNULL) as process:
             try:
-                deadline = time.monotonic() + 30
-                while not (scratch / "pid").exists():  # written once it listens
-                    assert process.poll() is None, (scratch / "error.log").read_text()
-                    assert time.monotonic() < deadline
-                    time.sleep(0.02)
+                until(lambda: (scratch / "pid").exists() or process.poll() is not None, "nginx listens")
+                assert process.poll() is None, (scratch / "error.log").read_text()
                 yield Proxied(served, port, trust)
             finally:
                 process.terminate()

@@ -12,7 +12,8 @@ import pytest
 from spoton_edge import installation
 from spoton_edge.cli import main
 from tests.e2e.machine import Machine, booted
-from tests.e2e.nats import nats_server, until
+from tests.e2e.nats import nats_server
+from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(300)
 HUB, LEAF = "spoton-edge-nats-hub", "spoton-edge-nats-leaf"

@@ -10,6 +10,7 @@ import numpy as np
 
 from spoton_edge.capture import Capture, Source
 from spoton_edge.types import U8
+from tests.waiting import until
 
 
 class Watch:
@@ -75,10 +76,7 @@ class Watch:
 
     def until(self, condition: Callable[[], object], within_s: float, what: str) -> None:
         """Wait for a condition; a test fails naming `what` when it does not come."""
-        deadline = time.monotonic() + within_s
-        while not condition():
-            assert time.monotonic() < deadline, f"{what}: not within {within_s} s; {self.capture.status()}"
-            time.sleep(0.02)
+        until(condition, lambda: f"{what}; {self.capture.status()}", within_s)
 
     def until_state(self, camera: int, state: str, within_s: float) -> None:
         self.until(lambda: self.state(camera) == state, within_s, f"camera {camera} {state}")

@@ -44,7 +44,7 @@ def test_positions_come_through(people: list[tuple[int, float, float]]) -> None:
         BoxEvent(
             HEAD,
             "box",
-            place=BoxPlace(((0.0, 0.0), (4.0, 0.0), (4.0, 3.0)), {"door": ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0))}),
+            place=BoxPlace(((0.0, 0.0), (4.0, 0.0), (4.0, 3.0)), {"door": ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0))}, True),
         ),
     ],
     ids=lambda event: event.event,

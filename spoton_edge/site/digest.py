@@ -59,6 +59,7 @@ class Digest:
         pose: see `Pose`.
         borders: by name, polygons on the box's ground, metres.
         offset: how far this machine's clock is behind the site's.
+        shares: whether the box tells what people look like.
     """
 
     def __init__(
@@ -68,7 +69,10 @@ class Digest:
         pose: tuple[float, float, float],
         borders: dict[str, Sequence[tuple[float, float]]],
         offset: Offset,
+        *,
+        shares: bool = False,
     ) -> None:
+        self._shares = shares
         self._box, self._link, self._offset = box, link, offset
         self._pose = Pose(pose)
         self._borders = {name: self._pose.polygon(corners) for name, corners in borders.items()}
@@ -118,7 +122,7 @@ class Digest:
             self._placed = -math.inf
         if time - self._placed >= PLACE_S:
             self._placed = time
-            place = BoxPlace(self._outline, self._borders)
+            place = BoxPlace(self._outline, self._borders, self._shares)
             yield BoxEvent(self._head("events", time, now_s), "box", place=place)
         seen = [track for track in message.tracks if track.state == "visible" and _is_placed(track)]
         xy = self._pose.place(np.array([(track.x, track.y) for track in seen], np.float64).reshape(-1, 2))

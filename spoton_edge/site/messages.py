@@ -85,10 +85,12 @@ class BoxEvent:
 
 @dataclass(frozen=True, slots=True)
 class BoxPlace:
-    """Where a box's cameras see, and the edges of it that people cross, polygons on the site's ground."""
+    """Where a box's cameras see, and the edges of it that people cross, polygons on the site's ground; `shares`: it
+    tells what people look like."""
 
     outline: Polygon
     borders: dict[str, Polygon]
+    shares: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +175,7 @@ def encode(message: BoxMessage) -> bytes:
             raw |= {} if message.event != "gap" else {"lost": message.lost}
             if message.place is not None:
                 raw |= {"outline": message.place.outline, "borders": message.place.borders}
+                raw |= {"shares": True} if message.place.shares else {}
         case Look():
             scale = float(np.abs(message.vector).max()) / 127 or 1.0
             quantised = np.round(message.vector / scale).astype(np.int8)
@@ -224,7 +227,7 @@ def _event(head: Head, raw: Json) -> BoxEvent:
     place = None
     if event == "box":
         borders = {name: _polygon(corners) for name, corners in raw["borders"].items() if NAME.fullmatch(name)}
-        place = BoxPlace(_polygon(raw["outline"]), borders)
+        place = BoxPlace(_polygon(raw["outline"]), borders, raw.get("shares") is True)
     other = _id(raw["other"]) if event == "merged" else -1
     lost = _id(raw["lost"]) if event == "gap" else 0
     return BoxEvent(head, event, person, other, xy, cov, _number(raw.get("age_s", 0.0), 1e9), border, lost, place)

@@ -1,7 +1,7 @@
 """The site's bucket as the service keeps it: who is whom, where boxes are, and which messages have come.
 
 BOX.RUN.ID      {"site_id", "since", "written"}
-place.BOX       {"outline", "borders"}
+place.BOX       {"outline", "borders", "shares"}
 heard.numbers   {"written", "numbers"}: see `Losses`
 """
 
@@ -67,7 +67,7 @@ class Register:
                 self.pins[key], self._written_s[key] = int(raw["site_id"]), float(raw.get("written", 0.0))
             elif parts[0] == "place":
                 borders = {border: _polygon(zone) for border, zone in raw["borders"].items()}
-                self.places[parts[1]] = BoxPlace(_polygon(raw["outline"]), borders)
+                self.places[parts[1]] = BoxPlace(_polygon(raw["outline"]), borders, raw.get("shares", False))
             elif name == NUMBERS:
                 self._numbers = raw
         self._known = dict(self.places)
@@ -105,7 +105,7 @@ class Register:
     async def _keep_places(self, places: Mapping[str, BoxPlace]) -> None:
         fresh = {box: place for box, place in places.items() if self._known.get(box) != place}
         values = {
-            box: json.dumps({"outline": place.outline, "borders": place.borders}).encode()
+            box: json.dumps({"outline": place.outline, "borders": place.borders, "shares": place.shares}).encode()
             for box, place in fresh.items()
         }
         await asyncio.gather(*(self._put(f"place.{box}", value) for box, value in values.items()))

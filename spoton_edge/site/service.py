@@ -237,12 +237,18 @@ class SiteService:
         await client.publish(messages.identities(self._hub.site), json.dumps(raw, separators=(",", ":")).encode())
 
     async def _mind(self, js: JetStreamContext) -> None:
-        """Have the hub ask leaf nodes again as soon as they are back."""
+        """Have the hub ask leaf nodes again as soon as they are back; for looks only those that have any."""
         while True:
             await asyncio.sleep(MIND_S)
+            places = {} if self._identity is None else self._identity.places
+            site = self._hub.site
+            names = {
+                streams.box_stream(site, box.name, kind) for box in self._hub.boxes for kind in ("events", "tracks")
+            }
+            names |= {streams.box_stream(site, box, "looks") for box, place in places.items() if place.shares}
             for config_ in self._configs():
                 try:
-                    silent = await streams.mind_sources(js, config_)
+                    silent = await streams.mind_sources(js, config_, names)
                     log.debug("asked anew: %s", ", ".join(silent) or "none")
                 except (*Errors, JetStreamError) as error:
                     log.debug("the hub's streams cannot be minded: %s", error)

@@ -6,9 +6,10 @@ kept in memory only, and for no longer than anybody is remembered.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import nats
 from nats.aio.client import Client
 from nats.js import JetStreamContext, api
-from nats.js.errors import BadRequestError
+from nats.js.errors import BadRequestError, NotFoundError
 
 from spoton_edge.errors import CredentialError
 from spoton_edge.site import messages
@@ -100,9 +101,9 @@ async def ensure(js: JetStreamContext, config: api.StreamConfig) -> None:
 
 
 async def ensure_box(
-    js: JetStreamContext, site: str, box: str, *, keep_bytes: int, keep_s: float, looks_s: float
+    js: JetStreamContext, site: str, box: str, *, keep_bytes: int, keep_s: float, looks_s: float | None
 ) -> None:
-    """The streams of a box, on its leaf node."""
+    """The streams of a box, on its leaf node. looks_s: how long looks are kept there; None: none are to be had."""
     for kind, share in (("events", 1 - POSITIONS_SHARE), ("tracks", POSITIONS_SHARE)):
         await ensure(
             js,
@@ -116,6 +117,10 @@ async def ensure_box(
                 duplicate_window=min(REPEATS_S, keep_s),
             ),
         )
+    if looks_s is None:
+        with contextlib.suppress(NotFoundError):
+            await js.delete_stream(box_stream(site, box, "looks"))  # of when the box shared them
+        return
     await ensure(
         js,
         api.StreamConfig(
@@ -175,15 +180,15 @@ async def ensure_bucket(js: JetStreamContext, site: str, *, replicas: int) -> No
     )
 
 
-async def mind_sources(js: JetStreamContext, config: api.StreamConfig) -> list[str]:
-    """Have the hub's stream ask those of its sources anew that it has not heard of, which it does by itself only after
-    most of a minute; their names."""
+async def mind_sources(js: JetStreamContext, config: api.StreamConfig, names: Container[str]) -> list[str]:
+    """Have the hub's stream ask those of its sources anew that are there, by their `names`, and that it has not heard
+    of, which it does by itself only after most of a minute; which these were."""
     info = await js.stream_info(config.name or "")
     heard = {
         source.name for source in info.sources or [] if source.active is not None and 0 <= source.active < STALE_S * 1e9
     }
-    silent = [source.name for source in config.sources or [] if source.name not in heard]
+    silent = [source.name for source in config.sources or [] if source.name not in heard and source.name in names]
     if silent:
-        await js.update_stream(config.evolve(sources=[s for s in config.sources or [] if s.name in heard]))
+        await js.update_stream(config.evolve(sources=[s for s in config.sources or [] if s.name not in silent]))
         await js.update_stream(config)
     return silent

@@ -58,6 +58,7 @@ class Uplink:
             site.uplink.pose,
             {border.name: border.zone for border in site.uplink.border},
             self._offset,
+            shares=site.uplink.share_appearance,
         )
         self._encoder = Encoder(site.site, site.box, self._link, ())
         self._publisher = Publisher(self._encoder, [site.uplink.identities])
@@ -119,7 +120,7 @@ class Uplink:
                     self._site.box,
                     keep_bytes=uplink.keep_mb << 20,
                     keep_s=uplink.keep_h * 3600,
-                    looks_s=self._site.identity.forget_s,
+                    looks_s=self._site.identity.forget_s if uplink.share_appearance else None,
                 )
             except (*Errors, JetStreamError) as error:
                 if str(error) != told:

@@ -67,7 +67,14 @@ def test_boxes_with_keys_of_their_own_learn_who_is_whom_whatever_nonsense_one_ta
         undo.callback(stopped.set)
         for box, daemon in daemons.items():
             leaf = enrolled.leaves[box]
-            file = uplink_file(tmp_path / f"{box}.yaml", daemon, SITE, leaf, nkey=str(keys / "boxes" / box / "box.key"))
+            file = uplink_file(
+                tmp_path / f"{box}.yaml",
+                daemon,
+                SITE,
+                leaf,
+                nkey=str(keys / "boxes" / box / "box.key"),
+                share_appearance=True,
+            )
             undo.enter_context(Program(leaf, tmp_path / f"{box}.log", "uplink", file))
         for leaf in enrolled.leaves.values():  # a hub's stream whose source is not there yet asks again much later
             until(lambda leaf=leaf: leaf.asked("jsz").get("streams") == len(KINDS), "the uplink's streams are there")

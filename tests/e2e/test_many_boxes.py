@@ -103,6 +103,8 @@ def test_somebody_who_walks_to_another_box_keeps_the_id_of_the_site_also_on_the_
     assert [camera["state"] for camera in status.cameras] == ["live", "live"]
     assert all(camera["fps"] > 0.5 for camera in status.cameras)
     assert status.people == 1
+    # No looks: they are not shared.
+    assert [leaf.asked("jsz")["streams"] for leaf in crew.servers.leaves.values()] == [2, 2]
 
 
 def test_boxes_that_were_enrolled_have_their_people_known(tmp_path: Path) -> None:

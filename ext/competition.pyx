@@ -6,7 +6,7 @@ other cameras put them (iterated conditional modes; Besag 1986), from several st
 """
 
 from libc.math cimport INFINITY, NAN, exp, hypot
-from libc.string cimport memcpy
+from libc.string cimport memcmp, memcpy
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from ground_kalman cimport (
     ground_places,
     ground_places_begin,
     ground_places_gain,
+    ground_places_nats,
     ground_places_turn,
     ground_places_with,
     ground_tracks,
@@ -45,6 +46,9 @@ cdef enum:
     ROOM = 16  # for so many places a row, and gains a pair: few sites need more, and then it is emptied
 
 cdef enum:
+    KEPT = 6  # choices that are remembered of each camera
+
+cdef enum:
     MOST = 1 << 24  # rows, tracks, pairs: what is made of them is counted in 32 bits
 
 cdef enum:
@@ -61,7 +65,8 @@ cdef struct Scene:
     const int *column
     const double *worth  # of a pair, before the nats of its innovation come off
     ground_places places
-    double *gain  # of each pair, when its camera looked last
+    int *at  # by pair, the place of its track when its camera looked last, -1: not known
+    double *gain  # of each pair, in that place
     double *best_gain  # of the best attempt so far
     int *best_match
     int *match
@@ -71,7 +76,13 @@ cdef struct Scene:
     int *put  # the place where the cameras but one put a track
     long *made  # in which turn that was looked up
     long *changed  # in which turn the list of a track was changed last
+    long changed_any  # in which turn any was
     long *looked  # by first row: the camera's last turn in which it looked
+    # What cameras chose before, KEPT choices of each: the same places give the same gains and the same choice.
+    int *chosen_at
+    double *chosen_gain
+    int *chosen_match
+    int *choices  # by first row: how many there have been
     # One camera's assignment problem.
     int *p_start
     int *p_column
@@ -158,16 +169,37 @@ cdef void assign(Scene *s, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
     settle(s, first, end, True)
 
 
+cdef void choose(Scene *s, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
+    """Weigh one camera's pairs where their tracks are put, and match its rows; if it has been so before, as it was."""
+    cdef Py_ssize_t edges = s.start[s.rows], begin = s.start[first], own = s.start[end] - begin, i, e, k
+    for k in range(min(s.choices[first], <int>KEPT)):
+        if memcmp(s.chosen_at + k * edges + begin, s.at + begin, own * sizeof(int)) == 0:
+            memcpy(s.gain + begin, s.chosen_gain + k * edges + begin, own * sizeof(double))
+            memcpy(s.match + first, s.chosen_match + k * s.rows + first, (end - first) * sizeof(int))
+            return
+    for i in range(first, end):
+        for e in range(s.start[i], s.start[i + 1]):
+            s.gain[e] = ground_places_gain(&s.places, s.at[e], <int>i, <int>e)
+    assign(s, first, end)
+    k = s.choices[first] % KEPT
+    s.choices[first] += 1
+    memcpy(s.chosen_at + k * edges + begin, s.at + begin, own * sizeof(int))
+    memcpy(s.chosen_gain + k * edges + begin, s.gain + begin, own * sizeof(double))
+    memcpy(s.chosen_match + k * s.rows + first, s.match + first, (end - first) * sizeof(int))
+
+
 cdef bint look_again(Scene *s, Py_ssize_t first, Py_ssize_t end, long turn) noexcept nogil:
-    """Weigh those pairs of one camera whose track the other cameras put elsewhere since it looked last; any at all?"""
+    """Find those tracks that the other cameras put elsewhere since one camera looked last; any at all?"""
     cdef bint any_moved = False
     cdef Py_ssize_t i, e
     cdef int j
+    if s.looked[first] and s.changed_any <= s.looked[first]:
+        return False
     for i in range(first, end):
         for e in range(s.start[i], s.start[i + 1]):
             j = s.column[e]
-            if s.changed[j] > s.looked[first] if s.looked[first] else has_others(s, j, s.camera[i]):
-                s.gain[e] = ground_places_gain(&s.places, without(s, j, s.camera[i], turn), <int>i, <int>e)
+            if s.at[e] < 0 or (s.changed[j] > s.looked[first] if s.looked[first] else has_others(s, j, s.camera[i])):
+                s.at[e] = without(s, j, s.camera[i], turn)
                 any_moved = True
     s.looked[first] = turn
     return any_moved
@@ -184,12 +216,10 @@ cdef Py_ssize_t next_camera(Scene *s, Py_ssize_t first) noexcept nogil:
 cdef void look_first(Scene *s, Py_ssize_t first, Py_ssize_t end, bint alone, long turn) noexcept nogil:
     """Match one camera's rows: to where the tracks are due (alone), or to where the cameras before put them."""
     cdef Py_ssize_t i, e
-    cdef int place
     for i in range(first, end):
         for e in range(s.start[i], s.start[i + 1]):
-            place = s.column[e] if alone else without(s, s.column[e], s.camera[i], turn)
-            s.gain[e] = ground_places_gain(&s.places, place, <int>i, <int>e)
-    assign(s, first, end)
+            s.at[e] = s.column[e] if alone else without(s, s.column[e], s.camera[i], turn)
+    choose(s, first, end)
     if not alone:
         s.looked[first] = turn
         enlist_all(s, first, end, turn)
@@ -200,12 +230,18 @@ cdef void enlist_all(Scene *s, Py_ssize_t first, Py_ssize_t end, long turn) noex
     for i in range(end - 1, first - 1, -1):
         if s.match[i] >= 0:
             enlist(s, <int>i)
-            s.changed[s.match[i]] = turn
+            s.changed[s.match[i]] = s.changed_any = turn
 
 
 cdef void begin_turn(Scene *s, long *turn) noexcept nogil:
+    cdef Py_ssize_t i
     turn[0] += 1
-    ground_places_turn(&s.places)
+    if ground_places_turn(&s.places):
+        for i in range(s.rows):
+            s.choices[i] = 0
+        for i in range(s.start[s.rows]):
+            s.at[i] = -1
+        s.changed_any = turn[0]
 
 
 cdef void sweep_once(Scene *s, long *turn) noexcept nogil:
@@ -216,15 +252,15 @@ cdef void sweep_once(Scene *s, long *turn) noexcept nogil:
         begin_turn(s, turn)
         if look_again(s, first, end, turn[0]):
             memcpy(s.before + first, s.match + first, (end - first) * sizeof(int))
-            assign(s, first, end)
+            choose(s, first, end)
             for i in range(first, end):
                 if s.match[i] != s.before[i]:
                     if s.before[i] >= 0:
                         strike(s, <int>i, s.before[i])
-                        s.changed[s.before[i]] = turn[0]
+                        s.changed[s.before[i]] = s.changed_any = turn[0]
                     if s.match[i] >= 0:
                         enlist(s, <int>i)
-                        s.changed[s.match[i]] = turn[0]
+                        s.changed[s.match[i]] = s.changed_any = turn[0]
         first = end
 
 
@@ -259,7 +295,7 @@ cdef double total_worth(Scene *s) noexcept nogil:
         place, k = j, s.head[j]
         while k >= 0:
             place = ground_places_with(&s.places, place, k)
-            total -= s.places.place[place].nats
+            total -= ground_places_nats(&s.places.place[place])
             k = s.next[k]
     for i in range(s.rows):
         for e in range(s.start[i], s.start[i + 1]):
@@ -281,7 +317,10 @@ cdef void compete_all(Scene *s, int sweeps, int leads) noexcept nogil:
         if leads == 0 or next_camera(s, 0) == s.rows:
             return
         begin_turn(s, &turn)
-        now = total_worth(s)
+        if k == 0 or memcmp(s.match, s.best_match, s.rows * sizeof(int)) != 0:
+            now = total_worth(s)
+        else:
+            now = best
         if now > best + 1e-9:
             best = now
             memcpy(s.best_match, s.match, s.rows * sizeof(int))
@@ -379,15 +418,15 @@ def compete(
         return
     if rows > MOST or tracks > MOST or edges > MOST:
         raise ValueError(f"{rows} rows, {tracks} tracks and {edges} pairs are too many")
-    cdef double[::1] numbers = np.empty(2 * tracks + (6 + ROOM) * edges + 1)
-    cdef int[::1] counts = np.empty(9 * tracks + 6 * rows + 2 * edges + 2, np.int32)
+    cdef double[::1] numbers = np.empty(2 * tracks + (6 + ROOM + KEPT) * edges + 1)
+    cdef int[::1] counts = np.empty(8 * tracks + (7 + KEPT) * rows + (3 + KEPT) * edges + 1, np.int32)
     cdef long[::1] turns = np.zeros(2 * tracks + rows, np.dtype("l"))
     cdef char[::1] places = np.empty((tracks + ROOM * rows) * sizeof(ground_place), np.int8)
     cdef ground_feet feet
     cdef ground_tracks people
     cdef double *d = &numbers[0]
     cdef int *k = &counts[0]
-    s.rows, s.tracks = rows, tracks
+    s.rows, s.tracks, s.changed_any = rows, tracks, 0
     s.camera, s.start, s.match = &camera[0], &start[0], &match[0]
     feet.rows, feet.xy, feet.r, feet.lag_s = <int>rows, &xy[0, 0], &r[0, 0], &lag_s[0]
     people.rows = <int>tracks
@@ -398,7 +437,7 @@ def compete(
     s.scratch.dual, s.scratch.distance = d, d + tracks
     d += 2 * tracks
     s.p_cost, s.gain, s.best_gain, worth, density = d, d + edges, d + 2 * edges, d + 3 * edges, d + 4 * edges
-    s.places.gain = d + 5 * edges
+    s.chosen_gain, s.places.gain = d + 5 * edges, d + (5 + KEPT) * edges
     s.made, s.changed, s.looked = &turns[0], &turns[0] + tracks, &turns[0] + 2 * tracks
     s.head, s.taken, s.scratch.via_edge = k, k + tracks, k + 2 * tracks
     s.scratch.via_row, s.scratch.mark, s.scratch.touched = k + 3 * tracks, k + 4 * tracks, k + 5 * tracks
@@ -406,7 +445,9 @@ def compete(
     k += 8 * tracks
     s.next, s.chosen, s.scratch.row_edge, s.before, s.p_start = k, k + rows, k + 2 * rows, k + 3 * rows, k + 4 * rows
     k += 5 * rows + 1
-    s.best_match, s.p_column, slot = k, k + rows, k + rows + edges
+    s.best_match, s.choices, s.chosen_match = k, k + rows, k + 2 * rows
+    k += (2 + KEPT) * rows
+    s.at, s.p_column, slot, s.chosen_at = k, k + edges, k + 2 * edges, k + 3 * edges
     s.worth = worth
     s.places.feet, s.places.limit, s.places.column = &feet, limit, s.column
     s.places.worth, s.places.density, s.places.slot, s.places.degree = worth, density, slot, degree
@@ -415,6 +456,8 @@ def compete(
     with nogil:
         for j in range(tracks):
             degree[j] = 0
+        for j in range(rows):
+            s.choices[j] = 0
         for e in range(edges):
             worth[e] = base + bonus[e]
             density[e] = exp(LOG_2PI - worth[e])

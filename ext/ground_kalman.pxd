@@ -30,7 +30,6 @@ cdef extern from "ground_pairs.h" nogil:
 cdef extern from "ground_places.h" nogil:
     ctypedef struct ground_place:
         const double *state
-        double nats
     ctypedef struct ground_places:
         const ground_feet *feet
         const int *column
@@ -48,6 +47,7 @@ cdef extern from "ground_places.h" nogil:
         Py_ssize_t used
         Py_ssize_t most_gains
     void ground_places_begin(ground_places *p, const ground_tracks *tracks)
-    void ground_places_turn(ground_places *p)
+    bint ground_places_turn(ground_places *p)
     int ground_places_with(ground_places *p, int place, int row)
     double ground_places_gain(ground_places *p, int place, int row, int e)
+    double ground_places_nats(const ground_place *place)

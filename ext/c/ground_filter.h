@@ -53,13 +53,6 @@ static inline void ground_densities(const ground_innovation *n, const double *r,
     *accident = GROUND_ACCIDENT * exp(-0.5 * far.d2) / sqrt(far.det);
 }
 
-/* Negative log density of an innovation, in nats. */
-static inline double ground_nats(const ground_innovation *n, const double *r) {
-    double regular, accident;
-    ground_densities(n, r, &regular, &accident);
-    return GROUND_LOG_2PI - log(regular + accident);
-}
-
 /* An upper bound of exp(-x) for x >= 0 without the exponential: its series cut off below the line. */
 static inline double ground_exp_bound(double x) { return 1.0 / (1 + x * (1 + x * (0.5 + x * (1.0 / 6 + x * (1.0 / 24))))); }
 
@@ -76,10 +69,10 @@ static inline double ground_gain(const ground_innovation *n, const double *r, do
     return likely + unlikely < enough ? -(double)INFINITY : worth - (GROUND_LOG_2PI - log(likely + unlikely));
 }
 
-/* Kalman update with a foot point that counts for less the likelier it is an accident. */
-static inline void ground_absorb(double *state, double *cov, ground_innovation n, const double *r) {
-    double regular, accident, k[4][2], p[16];
-    ground_densities(&n, r, &regular, &accident);
+/* Kalman update with a foot point, of densities as above, that counts for less the likelier it is an accident. */
+static inline void ground_absorb_as(double *state, double *cov, ground_innovation n, const double *r, double regular,
+                                    double accident) {
+    double k[4][2], p[16];
     const double odd = regular + accident > 0 ? accident / (regular + accident) : 1.0;
     n = ground_widen(n, r, 1.0 / (1.0 - odd + odd / GROUND_ACCIDENT_SPREAD) - 1.0);
     for (int a = 0; a < 16; a++) p[a] = cov[a];
@@ -94,6 +87,12 @@ static inline void ground_absorb(double *state, double *cov, ground_innovation n
             cov[4 * b + a] = cov[4 * a + b];
         }
     }
+}
+
+static inline void ground_absorb(double *state, double *cov, ground_innovation n, const double *r) {
+    double regular, accident;
+    ground_densities(&n, r, &regular, &accident);
+    ground_absorb_as(state, cov, n, r, regular, accident);
 }
 
 #endif

@@ -16,17 +16,17 @@ void ground_places_begin(ground_places *p, const ground_tracks *tracks) {
         ground_place *root = &p->place[j];
         memcpy(root->state, tracks->state + 4 * j, sizeof root->state);
         memcpy(root->cov, tracks->cov + 16 * j, sizeof root->cov);
-        root->nats = 0;
         root->row = root->below = root->beside = -1;
         ask_for_gains(p, root, j);
     }
 }
 
-void ground_places_turn(ground_places *p) {
-    if (p->count + p->feet->rows <= p->most && p->used + p->pairs <= p->most_gains) return;
+int ground_places_turn(ground_places *p) {
+    if (p->count + p->feet->rows <= p->most && p->used + p->pairs <= p->most_gains) return 0;
     p->count = p->tracks;
     p->used = p->pairs;
     for (int j = 0; j < p->tracks; j++) p->place[j].below = -1;
+    return 1;
 }
 
 int ground_places_with(ground_places *p, int place, int row) {
@@ -39,8 +39,8 @@ int ground_places_with(ground_places *p, int place, int row) {
     const double *r = p->feet->r + 3 * row;
     const ground_innovation n = ground_innovate(from->state, from->cov, p->feet->xy + 2 * row, r, p->feet->lag_s[row]);
     *to = *from;
-    to->nats = ground_nats(&n, r);
-    if (n.d2 <= p->limit) ground_absorb(to->state, to->cov, n, r);
+    ground_densities(&n, r, &to->regular, &to->accident);
+    if (n.d2 <= p->limit) ground_absorb_as(to->state, to->cov, n, r, to->regular, to->accident);
     to->row = row;
     to->below = -1;
     to->beside = from->below;

@@ -9,11 +9,12 @@
 #include <math.h>
 #include <stddef.h>
 
+#include "ground_filter.h"
 #include "ground_pairs.h"
 
 typedef struct {
     double state[4], cov[16];
-    double nats;       /* negative log density of the row that it adds, where it was before */
+    double regular, accident; /* densities of the row that it adds, where it was before; without the 2 pi */
     int row;           /* that it adds, -1: none, it is where the track is due */
     int below, beside; /* its first place with one more row, and its parent's next one; -1: none */
     ptrdiff_t gains;   /* where the gains of the track's pairs in this place begin, -1: none asked for yet */
@@ -38,8 +39,9 @@ typedef struct {
 /* Begins with place j where track j is due; the gains there stay until the end. */
 void ground_places_begin(ground_places *p, const ground_tracks *tracks);
 
-/* To be called before each turn: sees to room, if need be by forgetting all places but those where tracks are due. */
-void ground_places_turn(ground_places *p);
+/* To be called before each turn: sees to room, if need be by forgetting all places but those where tracks are due; then
+ * 1, as what was kept of places is void. */
+int ground_places_turn(ground_places *p);
 
 /* The place that has one more row, beyond all it has. */
 int ground_places_with(ground_places *p, int place, int row);
@@ -51,6 +53,11 @@ static inline double ground_places_gain(ground_places *p, int place, int row, in
     const ptrdiff_t gains = p->place[place].gains;
     if (gains < 0 || isnan(p->gain[gains + p->slot[e]])) return ground_places_weigh(p, place, row, e);
     return p->gain[gains + p->slot[e]];
+}
+
+/* Negative log density of the row that a place adds, in nats. */
+static inline double ground_places_nats(const ground_place *place) {
+    return GROUND_LOG_2PI - log(place->regular + place->accident);
 }
 
 #endif

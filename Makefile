@@ -7,7 +7,7 @@ READY := $(VENV)/ready
 SOURCES := pyproject.toml setup.py $(wildcard ext/*.pyx ext/*.pxd ext/*.pxi ext/c/*.c ext/c/*.h)
 
 SANITIZE_TESTS := tests/test_bytetrack.py tests/test_tracker.py tests/test_matching.py tests/test_evidence.py tests/test_ground_plane.py \
-	tests/test_handoff.py tests/test_lens.py tests/test_stature.py
+	tests/test_handoff.py tests/test_lens.py tests/test_stature.py tests/test_gallery.py tests/test_impostors.py tests/test_detector.py tests/test_letterbox.py
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo demo-site test lint format bench bench-tracker sanitize soak clean test-clients bench-predecessor bench-deployment bindings test-gpu deb

@@ -333,14 +333,16 @@ cdef void compete_all(Scene *s, int sweeps, int leads) noexcept nogil:
     memcpy(s.gain, s.best_gain, edges * sizeof(double))
 
 
-cdef void explain(Scene *s, int *edge, double *distance, double *margin, unsigned char *explained) noexcept nogil:
+cdef void explain(
+    Scene *s, const float *alike, double *distance, double *cosine, double *margin, unsigned char *explained
+) noexcept nogil:
     """On what grounds each row has its track; being nobody known gains nothing."""
-    cdef Py_ssize_t i, e
+    cdef Py_ssize_t i, e, edge
     cdef double second, people, lost
     cdef int j
     for i in range(s.rows):
-        edge[i] = -1
-        distance[i] = margin[i] = NAN
+        edge = -1
+        distance[i] = cosine[i] = margin[i] = NAN
         second = people = lost = 0.0
         for e in range(s.start[i], s.start[i + 1]):
             j = s.column[e]
@@ -349,13 +351,14 @@ cdef void explain(Scene *s, int *edge, double *distance, double *margin, unsigne
             elif s.standing[j] == LOST:
                 lost = max(lost, s.gain[e])
             if j == s.match[i]:
-                edge[i] = <int>e
+                edge = e
             else:
                 second = max(second, s.gain[e])
         explained[i] = people > lost
-        if edge[i] >= 0:
+        if edge >= 0:
             j = s.match[i]
-            margin[i] = s.gain[edge[i]] - second
+            margin[i] = s.gain[edge] - second
+            cosine[i] = alike[edge]
             distance[i] = hypot(
                 s.places.feet.xy[2 * i] - s.places.place[j].state[0],
                 s.places.feet.xy[2 * i + 1] - s.places.place[j].state[1],
@@ -373,24 +376,20 @@ def compete(
     const int[::1] start not None,
     const int[::1] column not None,
     const double[::1] bonus not None,
+    const float[::1] alike not None,
     double base,
     double limit,
     int sweeps,
     int leads,
-    int[::1] match not None,
-    int[::1] edge not None,
-    double[::1] distance_m not None,
-    double[::1] margin not None,
-    unsigned char[::1] explained not None,
 ):
     """Assign tracklets (T,), camera after camera, to tracks (M,) over the open pairs of `open_pairs`.
 
     A pair gains `base` + bonus (E,) less the nats of its innovation; only gains above 0 are taken, and a track once by
     each camera. In the first attempt every camera begins by itself, in each of the `leads` others another one leads;
     the best counts. standing (M,) is 0 of a candidate, 1 of a person, 2 of somebody lost: a tracklet that shows him
-    best is kept from people, not from candidates. Writes, (T,) each: match, -1: none; the pair (edge) it stands for,
-    -1: none; its distance_m and by how many nats it is better than the next best (margin), NaN: none; and whether a
-    person would have gained, and more than anybody lost (explained).
+    best is kept from people, not from candidates. Returns, (T,) each: the track, -1: none; of the pair that it stands
+    for the distance in m, the cosine of those given for all pairs, alike (E,), and by how many nats it is better than
+    the next best, NaN: none; and whether a person would have gained, and more than anybody lost.
     """
     cdef Scene s
     cdef Py_ssize_t rows = camera.shape[0], tracks = state.shape[0], edges = column.shape[0], e, j
@@ -398,24 +397,26 @@ def compete(
     cdef double *density
     cdef int *degree
     cdef int *slot
-    if xy.shape[0] != rows or r.shape[0] != rows or lag_s.shape[0] != rows or match.shape[0] != rows:
-        raise ValueError("camera, xyxy, r, lag_s and match must have the same number of rows")
-    if edge.shape[0] != rows or distance_m.shape[0] != rows or margin.shape[0] != rows or explained.shape[0] != rows:
-        raise ValueError("edge, distance_m, margin and explained must have as many rows as match")
+    if xy.shape[0] != rows or r.shape[0] != rows or lag_s.shape[0] != rows:
+        raise ValueError("camera, xyxy, r and lag_s must have the same number of rows")
     if xy.shape[1] != 2 or r.shape[1] != 3 or state.shape[1] != 4 or cov.shape[1] != 4 or cov.shape[2] != 4:
         raise ValueError("wrong number of columns")
     if cov.shape[0] != tracks or standing.shape[0] != tracks or start.shape[0] != rows + 1:
         raise ValueError("state, cov and standing must have the same number of rows, and start one more than xy")
-    if bonus.shape[0] != edges or start[rows] != edges or start[0] != 0:
-        raise ValueError("start, column and bonus do not fit together")
+    if bonus.shape[0] != edges or alike.shape[0] != edges or start[rows] != edges or start[0] != 0:
+        raise ValueError("start, column, bonus and alike do not fit together")
     for e in range(rows):
         if start[e] > start[e + 1]:
             raise ValueError("start must not fall")
     for e in range(edges):
         if not 0 <= column[e] < tracks:
             raise ValueError("column names a track that does not exist")
+    match_, grounds_, explained_ = np.empty(rows, np.int32), np.empty((3, rows)), np.empty(rows, np.bool_)
     if rows == 0:
-        return
+        return match_, *grounds_, explained_
+    cdef int[::1] match = match_
+    cdef double[:, ::1] grounds = grounds_
+    cdef unsigned char[::1] explained = explained_.view(np.uint8)
     if rows > MOST or tracks > MOST or edges > MOST:
         raise ValueError(f"{rows} rows, {tracks} tracks and {edges} pairs are too many")
     cdef double[::1] numbers = np.empty(2 * tracks + (6 + ROOM + KEPT) * edges + 1)
@@ -465,4 +466,5 @@ def compete(
             degree[column[e]] += 1
         ground_places_begin(&s.places, &people)
         compete_all(&s, sweeps, leads)
-        explain(&s, &edge[0], &distance_m[0], &margin[0], &explained[0])
+        explain(&s, &alike[0] if edges else NULL, &grounds[0, 0], &grounds[1, 0], &grounds[2, 0], &explained[0])
+    return match_, *grounds_, explained_

@@ -201,3 +201,20 @@ def leaving(
                     rows[2, doubtful] = j
                     doubtful += 1
     return rows_[0, :candidates], rows_[1, :lost], rows_[2, :doubtful]
+
+
+def sure(records, const double[:, ::1] state not None, double sure_nats):
+    """Rows of candidates that are sure to be people: by `sure_nats`, or where there is no floor, at all."""
+    cdef Rows table = Rows(records, sizeof(TrackRecord))
+    cdef const TrackRecord *record = <const TrackRecord *>table.at
+    cdef Py_ssize_t j, count = 0
+    if state.shape[0] != table.count or state.shape[1] != 4:
+        raise ValueError("state must be (M, 4)")
+    rows_ = np.empty(table.count, np.int32)
+    cdef int[::1] rows = rows_
+    with nogil:
+        for j in range(table.count):
+            if record[j].global_id < 0 and record[j].sureness >= (0.0 if isnan(state[j, 0]) else sure_nats):
+                rows[count] = <int>j
+                count += 1
+    return rows_[:count]

@@ -7,6 +7,7 @@ cdef extern from "ground_filter.h" nogil:
         const double *state, const double *cov, const double *xy, const double *r, double lag_s
     )
     void ground_absorb(double *state, double *cov, ground_innovation n, const double *r)
+    bint ground_apart(const double *xy, const double *r, const double *other_xy, const double *other_r, double limit)
 
 cdef extern from "ground_pairs.h" nogil:
     enum:

@@ -1,15 +1,14 @@
 """Which foot points could be which tracks, and which could be in one place. The twins are in `tests/reference_identity.py`."""
 
-from libc.math cimport INFINITY, sqrt
-from libc.stdint cimport int64_t
+from libc.math cimport NAN, isfinite, sqrt
+from libc.stdint cimport int64_t, uint8_t
 
 import numpy as np
 
 from ground_kalman cimport (
     GROUND_LANES,
+    ground_apart,
     ground_feet,
-    ground_innovate,
-    ground_innovation,
     ground_pairs,
     ground_reach,
     ground_tracks,
@@ -18,84 +17,90 @@ from ground_kalman cimport (
 cdef enum:
     MOST_PAIRS = 1 << 30  # counted in 32 bits
 
+cdef enum:
+    VISIBLE = 0
+
 
 def open_pairs(
     const double[:, ::1] xy not None,
     const double[:, ::1] r not None,
     const double[::1] lag_s not None,
+    const uint8_t[::1] placed not None,
     const double[:, ::1] state not None,
     const double[:, :, ::1] cov not None,
     double limit,
 ):
-    """The gate: which of T foot points could be which of M tracks; start (T + 1,), column (E,), d2 (E,), row after row.
+    """The gate: which of T foot points could be which of M tracks; start (T + 1,), row (E,), column (E,), row after row.
 
-    A pair is open within a squared Mahalanobis distance d2 of `limit`. What is not placed (NaN) has no pairs.
+    A pair is open within a squared Mahalanobis distance of `limit`. What is not `placed` (T,) has no pairs.
     """
-    cdef Py_ssize_t rows = xy.shape[0], tracks = state.shape[0]
+    cdef Py_ssize_t rows = xy.shape[0], tracks = state.shape[0], i, e
     cdef int edges
     cdef ground_feet feet
     cdef ground_tracks people
     if xy.shape[1] != 2 or r.shape[1] != 3 or state.shape[1] != 4 or cov.shape[1] != 4 or cov.shape[2] != 4:
         raise ValueError("wrong number of columns")
-    if r.shape[0] != rows or lag_s.shape[0] != rows or cov.shape[0] != tracks:
-        raise ValueError("xy, r and lag_s must have the same number of rows, and so must state and cov")
+    if r.shape[0] != rows or lag_s.shape[0] != rows or placed.shape[0] != rows or cov.shape[0] != tracks:
+        raise ValueError("xy, r, lag_s and placed must have the same number of rows, and so must state and cov")
     if rows * tracks > MOST_PAIRS:
         raise ValueError(f"{rows} foot points and {tracks} tracks are too many pairs")
     start_ = np.zeros(rows + 1, np.int32)
     if rows == 0 or tracks == 0:
-        return start_, np.zeros(0, np.int32), np.zeros(0)
-    column_, d2_ = np.empty(rows * tracks, np.int32), np.empty(rows * tracks)
+        return start_, np.zeros(0, np.int32), np.zeros(0, np.int32)
     cdef int[::1] start = start_
-    cdef int[::1] column = column_
-    cdef double[::1] d2 = d2_
+    cdef int[::1] found = np.empty(rows * tracks, np.int32)
+    # Where the placed feet are, and behind that squared distances, and lanes.
+    cdef double[::1] numbers = np.empty(2 * rows + rows * tracks + GROUND_LANES * tracks)
     cdef char[::1] scratch = np.empty(tracks * sizeof(ground_reach), np.int8)
-    cdef double[::1] lanes = np.empty(GROUND_LANES * tracks)
-    feet.rows, feet.xy, feet.r, feet.lag_s = <int>rows, &xy[0, 0], &r[0, 0], &lag_s[0]
+    cdef double *at = &numbers[0]
+    feet.rows, feet.xy, feet.r, feet.lag_s = <int>rows, at, &r[0, 0], &lag_s[0]
     people.rows, people.state, people.cov = <int>tracks, &state[0, 0], &cov[0, 0, 0]
     with nogil:
+        for i in range(rows):
+            at[2 * i] = xy[i, 0] if placed[i] else NAN
+            at[2 * i + 1] = xy[i, 1] if placed[i] else NAN
         edges = ground_pairs(
-            &feet, &people, limit, <ground_reach *>&scratch[0], &lanes[0], &start[0], &column[0], &d2[0]
+            &feet,
+            &people,
+            limit,
+            <ground_reach *>&scratch[0],
+            at + 2 * rows + rows * tracks,
+            &start[0],
+            &found[0],
+            at + 2 * rows,
         )
-    return start_, column_[:edges].copy(), d2_[:edges].copy()
-
-
-def nearest(
-    const double[:, ::1] xy not None,
-    const double[:, ::1] r not None,
-    const short[::1] camera not None,
-    const int[::1] track not None,
-    const double[:, ::1] state not None,
-    const double[:, :, ::1] cov not None,
-    Py_ssize_t row,
-    Py_ssize_t first,
-    double limit,
-):
-    """The track from `first` on that the foot point `row` of (T, 2) could be and fits best, -1: none.
-
-    Not one that a row before it shows in its own camera; track (T,) is whom the rows show.
-    """
-    cdef Py_ssize_t j, t, best = -1, rows = xy.shape[0]
-    cdef double least = INFINITY
-    cdef bint taken
-    cdef ground_innovation n
-    if xy.shape[1] != 2 or r.shape[1] != 3 or state.shape[1] != 4 or cov.shape[1] != 4 or cov.shape[2] != 4:
-        raise ValueError("wrong number of columns")
-    if r.shape[0] != rows or camera.shape[0] != rows or track.shape[0] != rows or cov.shape[0] != state.shape[0]:
-        raise ValueError("xy, r, camera and track must have the same number of rows, and so must state and cov")
-    if not 0 <= row < rows or first < 0:
-        raise ValueError("row and first count from 0")
+    row_, column_ = np.empty(edges, np.int32), np.empty(edges, np.int32)
+    cdef int[::1] row = row_
+    cdef int[::1] column = column_
     with nogil:
-        for j in range(first, state.shape[0]):
-            n = ground_innovate(&state[j, 0], &cov[j, 0, 0], &xy[row, 0], &r[row, 0], 0.0)
-            if not n.d2 <= limit or n.d2 >= least:
-                continue
-            taken = False
-            for t in range(row):
-                if track[t] == j and camera[t] == camera[row]:
-                    taken = True
-            if not taken:
-                best, least = j, n.d2
-    return best
+        for i in range(rows):
+            for e in range(start[i], start[i + 1]):
+                row[e] = <int>i
+                column[e] = found[e]
+    return start_, row_, column_
+
+
+def stay(
+    const int[::1] held not None,
+    const uint8_t[::1] seen_state not None,
+    const uint8_t[::1] placed not None,
+    const double[:, ::1] state not None,
+    int[::1] match not None,
+):
+    """Where there is no floor, a tracklet is who it was so far, row held (T,) of state (M, 4), -1: nobody; so is one that
+
+    its tracker predicts without a detection. Written to match (T,).
+    """
+    cdef Py_ssize_t i, rows = held.shape[0]
+    if seen_state.shape[0] != rows or placed.shape[0] != rows or match.shape[0] != rows or state.shape[1] != 4:
+        raise ValueError("held, seen_state, placed and match must have the same number of rows")
+    for i in range(rows):
+        if held[i] >= state.shape[0]:
+            raise ValueError(f"no track {held[i]}")
+    with nogil:
+        for i in range(rows):
+            if held[i] >= 0 and not placed[i] and (seen_state[i] != VISIBLE or not isfinite(state[held[i], 0])):
+                match[i] = held[i]
 
 
 cdef check_feet(const int64_t[::1] rows, Py_ssize_t feet):
@@ -117,7 +122,6 @@ def agree(
     That is, whether none lie beyond a squared Mahalanobis distance of `limit`; what is not placed (NaN) does not.
     """
     cdef Py_ssize_t a, b, i, j
-    cdef double x, y, xx, xy_, yy
     cdef bint out = True
     if xy.shape[1] != 2 or r.shape[1] != 3 or r.shape[0] != xy.shape[0]:
         raise ValueError("xy must be (T, 2) and r (T, 3)")
@@ -128,9 +132,7 @@ def agree(
             i = one[a]
             for b in range(other.shape[0]):
                 j = other[b]
-                x, y = xy[i, 0] - xy[j, 0], xy[i, 1] - xy[j, 1]
-                xx, xy_, yy = r[i, 0] + r[j, 0], r[i, 1] + r[j, 1], r[i, 2] + r[j, 2]
-                if yy * x * x - 2 * xy_ * x * y + xx * y * y > limit * (xx * yy - xy_ * xy_):
+                if ground_apart(&xy[i, 0], &r[i, 0], &xy[j, 0], &r[j, 0], limit):
                     out = False
     return out
 

@@ -34,7 +34,7 @@ from spoton_edge.sightings import fuse, note, weigh
 from spoton_edge.stature import Stature
 from spoton_edge.tracklet_book import keys_of
 from spoton_edge.twins import Twins
-from spoton_edge.types import F4, I2, I8, Bool, Event, GlobalTracks, Tracklets
+from spoton_edge.types import F4, F8, I2, I8, Bool, Event, GlobalTracks, Tracklets, TrackState
 
 
 class Associator:
@@ -94,9 +94,7 @@ class Associator:
         seen, held = step.seen, step.held
 
         # Who is whom: by gate, cost and one-to-one assignment, with habit for hysteresis.
-        margin = census.book.entry["margin"][step.at]
-        told = census.lost_since(tracks.now_ns - self._lost_ns)
-        found = match_tracklets(seen, held, margin, tracks, told, looks, stature, policy)
+        found = match_tracklets(step, census, tracks.now_ns - self._lost_ns, policy)
 
         # Where they are, strangers included; that they are people at all; what they look like.
         fuse(step, found.track, census, site, policy)
@@ -133,7 +131,9 @@ class Associator:
         camera = np.ascontiguousarray(camera)
         at = census.book.enter(seen, camera, now_ns)
         held = tracklets_.holders(census.book.entry, census.tracks.record, at)
-        return Step(camera, seen, at, held, weight, [])
+        placed = (seen.state == TrackState.VISIBLE) & np.isfinite(seen.ground_xy[:, 0])
+        lag_s: F8 = (now_ns - seen.captured_ns).astype(np.float64) * 1e-9
+        return Step(camera, seen, at, held, placed, lag_s, weight, [])
 
     def wanted(self, tracklets: Tracklets) -> Bool:
         """Which placed tracklets (T,) to embed now: new, stale, ambiguous or coming or going, within the budget.

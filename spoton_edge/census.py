@@ -19,7 +19,7 @@ from spoton_edge.resumption import Known, Resumption
 from spoton_edge.stature import Stature
 from spoton_edge.tracklet_book import TrackletBook
 from spoton_edge.twins import Twins
-from spoton_edge.types import I2, I4, Event, Tracklets
+from spoton_edge.types import F8, I2, I4, Bool, Event, Tracklets
 
 
 @dataclass(slots=True)
@@ -58,7 +58,8 @@ class Census:
 
     def lost_since(self, since_ns: int) -> Records:
         """Those who were lost then or later."""
-        return self.lost.compress(self.lost["seen_ns"] >= since_ns)
+        late = self.lost["seen_ns"] >= since_ns
+        return self.lost if late.all() else self.lost.compress(late)
 
     def lose(self, people: Records) -> None:
         """People with an id are out of sight from now on."""
@@ -90,11 +91,13 @@ class Census:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What came in at once, with what was known of it before; row i of `at` and `held` is tracklet i."""
+    """What came in at once, with what was known of it before; row i of the arrays (T,) is tracklet i."""
 
     camera: I2  # (B,) that had a frame
     seen: Tracklets  # by camera and track id
     at: I4  # (T,) rows in the book
     held: I4  # (T,) row of the track that each has been so far, -1: none
+    placed: Bool  # (T,) visible, and on the floor
+    lag_s: F8  # (T,) how long ago it was
     weight: float  # how much of a fresh look it is: frames near each other repeat each other
     events: list[Event]  # what is told of it

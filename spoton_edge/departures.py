@@ -27,6 +27,8 @@ def retire(step: Step, census: Census, site: Site, policy: Policy) -> None:
     )
     if len(doubtful):
         lost = np.sort(np.concatenate([lost, doubtful[~site.watched(table.state[doubtful, :2])]]))
+    if not len(dead) and not len(lost):
+        return
     for old in record.take(lost):
         step.events.append(Event("lost", now_ns, int(old["global_id"]), camera=int(old["seen_camera"])))
     for entry in record["entry"][dead]:
@@ -36,11 +38,11 @@ def retire(step: Step, census: Census, site: Site, policy: Policy) -> None:
     for row in (*dead.tolist(), *lost.tolist()):
         table.drop(row)
     table.sweep()
-    if len(dead) or len(lost):
-        known = set(table.record["uid"].tolist())
-        census.impostors.keep(known)
-        census.not_he = {uid: global_id for uid, global_id in census.not_he.items() if uid in known}
-        census.named_ns = {uid: when for uid, when in census.named_ns.items() if uid in known}
+    known = set(table.record["uid"].tolist())
+    census.impostors.keep(known)
+    for about in (census.not_he, census.named_ns, census.parted):
+        for uid in about.keys() - known:
+            del about[uid]
 
 
 def forget(step: Step, census: Census, forget_ns: int, most: int) -> None:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spoton_edge._ext import fusion
-from spoton_edge.types import F8, I4, I8, Bool
+from spoton_edge._ext import births, fusion
+from spoton_edge.types import F8, I4, I8, U8, Bool, Tracklets
 
 TRACK = np.dtype(  # as in ext/records.pxd
     [
@@ -119,42 +119,56 @@ class TrackTable:
         fusion.update(self.state, self.cov, row, xy, r, lag_s, limit, self.motion.max_speed_mps, taken)
         return taken.view(np.bool_)
 
-    def begin(self, xy: F8, r: F8, captured_ns: int, camera: int, foot: F8) -> int:
-        """A new candidate at xy (2,) m with covariance r (3,), or NaN where it cannot be placed; its row."""
-        row = len(self)
-        self._make_room()
-        record = self.record[row]
-        record["uid"] = self._next_uid
-        record["global_id"] = record["best_view"] = record["entry"] = -1
-        record["born_ns"] = captured_ns
-        record["first_camera"] = camera
-        record["first_foot"] = foot
-        record["first_xy"], record["first_sd"] = xy, np.sqrt(0.5 * (r[0] + r[2]))
-        self._next_uid += 1
-        self.state[row, :2] = xy
-        xx, xy_, yy = r if np.isfinite(xy).all() else (np.nan, np.nan, np.nan)
-        speed = self.motion.speed_sd_mps**2
-        self.cov[row] = [[xx, xy_, 0, 0], [xy_, yy, 0, 0], [0, 0, speed, 0], [0, 0, 0, speed]]
-        return row
+    def begin(self, track: I4, seen: Tracklets, lag_s: F8, floor: U8, limit: float) -> I8:
+        """Candidates for the visible tracklets (T,) that show nobody, whose rows are written to `track` (T,); strangers
+
+        of several cameras in one place, within a squared distance of `limit`, are one. floor (C,): which cameras have
+        one; lag_s (T,): how long ago it was. Returns the tracklets with which new rows began (N,).
+        """
+        motion, known = self.motion, len(self)
+        most = known + int((track < 0).sum())
+        if most > len(self._room[0]):
+            self._move(self.record, self.state, self.cov, most)
+        record, state, cov = self._room
+        began = births.begin(
+            record,
+            state,
+            cov,
+            known,
+            self._next_uid,
+            track,
+            seen.state,
+            seen.camera,
+            seen.captured_ns,
+            lag_s,
+            seen.xyxy,
+            seen.ground_xy,
+            seen.ground_cov,
+            floor,
+            limit,
+            motion.max_speed_mps,
+            motion.speed_sd_mps,
+        )
+        rows = known + len(began)
+        self.record, self.state, self.cov = record[:rows], state[:rows], cov[:rows]
+        self._next_uid += len(began)
+        return began
 
     def places(self, lost: Records) -> tuple[F8, F8]:
         """Where people out of sight may be by now, as states (L, 4) and covariances (L, 4, 4)."""
         motion = self.motion
         return fusion.places(lost, self.now_ns, STILL_MPS, SWAY_M, motion.speed_sd_mps, motion.keep_s)
 
-    def _make_room(self) -> None:
-        """One more row, zero; the tables are views of larger ones, so that most of the time nothing is copied."""
-        rows = len(self) + 1
-        if rows > len(self._room[0]):
-            self._move(self.record, self.state, self.cov)
-        record, state, cov = self._room
-        self.record, self.state, self.cov = record[:rows], state[:rows], cov[:rows]
-
-    def _move(self, record: Records, state: F8, cov: F8) -> None:
-        """Go on with these rows, in tables with room for more."""
+    def _move(self, record: Records, state: F8, cov: F8, most: int = 0) -> None:
+        """Go on with these rows, in tables with room for more, and for at least `most`."""
         rows = len(record)
-        room = SPARE + rows + rows // 2
+        room = SPARE + max(rows + rows // 2, most)
         self._room = np.zeros(room, TRACK), np.zeros((room, 4)), np.zeros((room, 4, 4))
+        self._keep(record, state, cov)
+
+    def _keep(self, record: Records, state: F8, cov: F8) -> None:
+        """Write these rows to the tables that there are."""
+        rows = len(record)
         self.record, self.state, self.cov = self._room[0][:rows], self._room[1][:rows], self._room[2][:rows]
         self.record.view(_WHOLE)[:] = record.view(_WHOLE)
         self.state[:], self.cov[:] = state, cov
@@ -171,7 +185,7 @@ class TrackTable:
         stay[self._going] = False
         self._going.clear()
         rows = np.flatnonzero(stay)
-        self._move(self.record.take(rows), self.state.take(rows, axis=0), self.cov.take(rows, axis=0))
+        self._keep(self.record.take(rows), self.state.take(rows, axis=0), self.cov.take(rows, axis=0))
 
     def position_sd(self, rows: NDArray[np.integer]) -> F8:
         """Of `rows` (n,), m; NaN where a track cannot be placed."""

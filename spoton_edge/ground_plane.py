@@ -160,6 +160,7 @@ class Site:
                 row[PEOPLE_M] = (model or FootModel()).height_m
         self.corners = np.ascontiguousarray(np.concatenate([*regions, np.zeros((0, 2))]))
         self.offsets = np.concatenate([[0], np.cumsum([len(region) for region in regions])]).astype(np.int32)
+        self.floor = np.array([plane is not None for plane in planes], np.uint8)  # (C,) which cameras place people
         self._bias = np.zeros((len(planes), 2))
         self.model = np.array(astuple(model or FootModel()))
 

@@ -46,11 +46,12 @@ class Looks:
         """The prototype that was renewed last (D,), and when; None: -1 is nobody's entry, or there is none."""
         return self._gallery.newest(entry) if entry >= 0 else None
 
-    def compare(self, seen: Tracklets, row: I4, entry: I4) -> tuple[F8, F4]:
-        """Evidence (nats) and cosine of pairs (tracklet, gallery entry), (E,); 0 and NaN where nothing can be said."""
+    def compare(self, seen: Tracklets, row: I4, record: Records, column: I4) -> tuple[F8, F4]:
+        """Evidence (nats) and cosine of pairs (tracklet, person), (E,); 0 and NaN where nothing can be said."""
         nats, cosine = np.zeros(len(row)), np.full(len(row), np.nan, np.float32)
         if not seen.has_embedding.any():
             return nats, cosine
+        entry = record["entry"][column]
         use = np.flatnonzero(seen.has_embedding[row] & (entry >= 0))
         if len(use):
             best = self._gallery.compare(seen.embedding, seen.camera, row[use], entry[use])
@@ -87,7 +88,7 @@ class Looks:
         if not len(embedded):
             return False
         doubted = impostors.doubted(record["uid"])
-        nats, _ = self.compare(seen, embedded.astype(np.int32), record["entry"][match[embedded]])
+        nats, _ = self.compare(seen, embedded.astype(np.int32), record, match[embedded])
         before = entry["embedded_ns"][at[embedded]]
         often = np.where(
             (nats < 0) | doubted[match[embedded]], 4, 2

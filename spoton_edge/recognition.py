@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from spoton_edge._ext import evidence
 from spoton_edge.census import Census, Step
 from spoton_edge.global_track import Records, joined
 from spoton_edge.ground_plane import Site
@@ -75,21 +76,18 @@ def rethink(step: Step, census: Census, handoff: Handoff, policy: Policy) -> Non
 def _ready(census: Census, site: Site, policy: Policy) -> I4:
     """The rows of candidates of whom it is sure enough that they are people, and not the second sight of one."""
     table, record = census.tracks, census.tracks.record
-    nameless = record["global_id"] < 0
-    if census.parted:
-        still = set(record["uid"][nameless].tolist())
-        census.parted = {uid: whole for uid, whole in census.parted.items() if uid in still}
     # Where there is no floor, his camera's tracker knows all there is.
-    least = np.where(np.isnan(table.state[:, 0]), 0.0, policy.sure_nats)
-    candidates = np.flatnonzero(nameless & (record["sureness"] >= least)).astype(np.int32)
-    if not len(candidates):
-        return candidates
-    need = least[candidates]
-    if table.now_ns - (census.began_ns or 0) > policy.settle_s * 1e9:
-        need += policy.inner_nats * _inner(table.state[candidates, :2], site)
-    young = table.now_ns - record["born_ns"][candidates] < policy.hold_s * 1e9
-    shadow = census.twins.shadows(table)[candidates]
-    return candidates[(record["sureness"][candidates] >= need) & ~(young & shadow)]
+    rows = evidence.sure(record, table.state, policy.sure_nats)
+    if not len(rows):
+        return rows
+    young = table.now_ns - record["born_ns"][rows] < policy.hold_s * 1e9
+    if young.any():
+        rows = rows[~(young & census.twins.shadows(table)[rows])]
+    if len(rows) and table.now_ns - (census.began_ns or 0) > policy.settle_s * 1e9:
+        xy = table.state[rows, :2]
+        need = np.where(np.isnan(xy[:, 0]), 0.0, policy.sure_nats) + policy.inner_nats * _inner(xy, site)
+        rows = rows[record["sureness"][rows] >= need]
+    return rows
 
 
 def _inner(xy: F8, site: Site) -> F8:
@@ -105,6 +103,7 @@ def _take_up(ready: I4, resumption: Resumption, step: Step, census: Census) -> I
     found, wait = resumption.claim(ready, census.tracks)
     for row, known in found:
         global_id = known.global_id
+        census.parted.pop(int(record["uid"][row]), None)
         record["global_id"][row], record["born_ns"][row] = global_id, known.born_ns
         camera, reason = int(record["first_camera"][row]), Reason("restart")
         census.life.decide(global_id, when, camera, reason, "resumed")
@@ -125,7 +124,9 @@ def _resume(row: int, old: Records, verdict: Verdict, step: Step, census: Census
     record, now_ns, global_id = census.tracks.record, census.tracks.now_ns, int(old["global_id"])
     record["global_id"][row], record["born_ns"][row] = global_id, old["born_ns"]
     record["entry"][row] = census.looks.join(int(old["entry"]), int(record["entry"][row]))
-    census.named_ns.pop(int(record["uid"][row]), None)
+    uid = int(record["uid"][row])
+    census.named_ns.pop(uid, None)
+    census.parted.pop(uid, None)
     mixed(record, row, float(old["tall"]), float(old["tall_n"]))
     camera, came, reason = int(record["first_camera"][row]), int(old["seen_camera"]), verdict.reason
     census.life.decide(global_id, now_ns, camera, reason, "resumed")
@@ -140,7 +141,7 @@ def _appear(row: int, verdict: Verdict, step: Step, census: Census) -> None:
     census.named_ns[uid] = now_ns
     census.life.decide(global_id, now_ns, camera, verdict.reason, "appeared")
     step.events.append(Event("appeared", now_ns, global_id, camera=camera, reason=verdict.reason))
-    whole = int(tracks.rows_of(np.array([census.parted.get(uid, -1)]))[0])
+    whole = int(tracks.rows_of(np.array([census.parted.pop(uid, -1)]))[0])
     if whole >= 0 and record["global_id"][whole] >= 0:
         apart = tracks.state[row, :2] - tracks.state[whole, :2]
         reason = reasoned("overlap", float(np.hypot(*apart)))

@@ -10,7 +10,7 @@ from spoton_edge.ground_plane import Site
 from spoton_edge.life import reasoned
 from spoton_edge.matching import Match
 from spoton_edge.policy import Policy
-from spoton_edge.types import F8, I4, U8, Event, TrackState
+from spoton_edge.types import I4, U8, Event
 
 WATCHED_NS = 2_000_000_000  # a camera that saw a person so lately has not lost him
 
@@ -18,12 +18,10 @@ WATCHED_NS = 2_000_000_000  # a camera that saw a person so lately has not lost 
 def fuse(step: Step, track: I4, census: Census, site: Site, policy: Policy) -> None:
     """Feed matched foot points to their tracks (T,); a view that disagrees beyond reason is taken off its track."""
     seen, tracks = step.seen, census.tracks
-    use = (track >= 0) & (seen.state == TrackState.VISIBLE) & np.isfinite(seen.ground_xy[:, 0])
-    shown: I4 = np.where(use, track, -1)
+    shown: I4 = np.where(step.placed, track, -1)
     site.learn_bias(seen.camera, seen.ground_xy, shown, tracks.state)
-    lag_s: F8 = (tracks.now_ns - seen.captured_ns).astype(np.float64) * 1e-9
-    agreed = tracks.fuse(shown, seen.ground_xy, seen.ground_cov, lag_s, policy.gate)
-    track[use & ~agreed] = -1
+    agreed = tracks.fuse(shown, seen.ground_xy, seen.ground_cov, step.lag_s, policy.gate)
+    track[(shown >= 0) & ~agreed] = -1
 
 
 def note(step: Step, found: Match, census: Census) -> None:

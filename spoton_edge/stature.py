@@ -51,11 +51,9 @@ class Stature:
         self._bias_m[:both] = before._bias_m[:both]
         self._learned = before._learned
 
-    def compare(self, seen: Tracklets, row: I4, record: Records, column: I4) -> F8:
-        """What the stature of tracklets says (nats) for their being tracks, for pairs (E,); 0 where it is not known."""
-        nats = np.zeros(len(row))
+    def compare(self, seen: Tracklets, row: I4, record: Records, column: I4, nats: F8) -> None:
+        """Add to `nats` of pairs (E,) what the stature of tracklets says for their being those tracks, if it is known."""
         _ext.compare(self._learned, self._bias_m, seen.tall_m, seen.camera, seen.foot, row, record, column, nats)
-        return nats
 
     def between(self, new: Records, old: Records) -> F8:
         """The same for people (N,) against people (L,), (N, L)."""

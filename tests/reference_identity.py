@@ -1,15 +1,16 @@
-"""Slow, obvious twins of `ground`, `fusion`, `handoff`, `matching`, `competition` and `similarity`."""
+"""Slow, obvious twins of `ground`, `fusion`, `births`, `handoff`, `matching`, `competition` and `similarity`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from spoton_edge.ground_plane import FootModel, GroundPlane
 from spoton_edge.handoff import FIRST_LINK, NO_GATE, WALK_GATE, Handoff, Sight
-from spoton_edge.types import F4, F8, I2, I4, I8, Bool, FootPoint
+from spoton_edge.types import F4, F8, I2, I4, I8, U8, Bool, FootPoint
 
 ACCIDENT, SPREAD = 0.05, 9.0
 
@@ -100,6 +101,57 @@ def absorb(state: F8, cov: F8, xy: F8, r: F8, lag_s: float) -> tuple[F8, F8]:
     s = cov[:2, :2] + as_matrix(r) / (1 - odd + odd / SPREAD)
     gain = cov[:, :2] @ np.linalg.inv(s)
     return state + gain @ e, cov - gain @ cov[:2, :]
+
+
+def begin(
+    record: NDArray[np.void],
+    state: F8,
+    cov: F8,
+    track: I4,
+    known: int,
+    next_uid: int,
+    seen: U8,
+    camera: I2,
+    when: I8,
+    lag_s: F8,
+    boxes: F4,
+    xy: F8,
+    r: F8,
+    floor: U8,
+    limit: float,
+    max_speed_mps: float,
+    speed_sd_mps: float,
+) -> list[int]:
+    """Tracks for strangers, written as by `births.begin`; the rows that they began with."""
+    began: list[int] = []
+    for i in range(len(track)):
+        placed = bool(np.isfinite(xy[i]).all())
+        if track[i] >= 0 or seen[i] or (not placed and floor[camera[i]]):
+            continue
+        count = known + len(began)
+        others = set(track[:i][camera[:i] == camera[i]].tolist())
+        d2 = {j: distance2(state[j], cov[j], xy[i], r[i], 0.0) for j in range(known, count) if j not in others}
+        near = min((j for j in d2 if d2[j] <= limit), key=lambda j: d2[j], default=-1)
+        if near >= 0:
+            views = [distance2(np.array([*xy[q], 0, 0]), np.zeros((4, 4)), xy[i], r[i] + r[q], 0.0)
+                     for q in np.flatnonzero(track == near)]  # fmt: skip
+            if max(views) <= limit and distance2(state[near], cov[near], xy[i], r[i], lag_s[i]) <= limit:
+                state[near], cov[near] = absorb(state[near], cov[near], xy[i], r[i], lag_s[i])
+                state[near, 2:] /= max(np.linalg.norm(state[near, 2:]) / max_speed_mps, 1.0)
+                track[i] = near
+                continue
+        one = record[count : count + 1]
+        one[:] = np.zeros(1, one.dtype)
+        one["uid"], one["born_ns"], one["first_camera"] = next_uid + len(began), when[i], camera[i]
+        one["global_id"] = one["best_view"] = one["entry"] = -1
+        one["first_foot"] = (boxes[i, 0] + boxes[i, 2]) / 2, boxes[i, 3]
+        one["first_xy"], one["first_sd"] = xy[i], np.sqrt(np.trace(as_matrix(r[i])) / 2)
+        state[count] = *xy[i], 0, 0
+        cov[count] = np.diag([0, 0, speed_sd_mps**2, speed_sd_mps**2])
+        cov[count, :2, :2] = as_matrix(r[i]) if placed else np.nan
+        track[i] = count
+        began.append(i)
+    return began
 
 
 def compete(

@@ -128,6 +128,12 @@ def test_who_goes_is_told_as_by_its_twin(seed: int, tracks: int) -> None:
     numbers = (10**10, 1.0, 1.5, 3.0, 0.5, 0.2)
     got = evidence.leaving(p["record"], p["state"], p["cov"], *numbers)
     assert [rows.tolist() for rows in got] == twin.leaving(p["record"], p["state"], p["cov"], *numbers)
+    placed = ~np.isnan(p["state"][:, 0])
+    assert evidence.sure(p["record"], p["state"], 2.5).tolist() == [
+        j
+        for j, person in enumerate(p["record"])
+        if person["global_id"] < 0 and person["sureness"] >= (2.5 if placed[j] else 0.0)
+    ]
 
 
 @given(SEEDS, st.integers(0, 9), st.integers(0, 7))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spoton_edge._ext import competition, fusion, matching, similarity
+from spoton_edge._ext import births, competition, fusion, matching, similarity
 from spoton_edge.assignment import assign
 from spoton_edge.global_track import TRACK
 from spoton_edge.types import F8
@@ -72,20 +72,16 @@ def test_the_gate_opens_the_pairs_its_twin_opens(seed: int, rows: int, count: in
     state[:, :2] *= rng.choice([1.0, 8.0], 2)  # a room, or a hall of which most is out of reach
     if rows:
         xy[0] = np.nan
-    start, column, d2 = matching.open_pairs(xy, r, lag_s, state, cov, 9.0)
-    for i in range(rows):
-        assert (np.diff(column[start[i] : start[i + 1]]) > 0).all()
-    got = {(i, int(j)) for i in range(rows) for j in column[start[i] : start[i + 1]]}
-    want = {
+    placed = rng.random(rows) < 0.8
+    start, row, column = matching.open_pairs(xy, r, lag_s, placed.view(np.uint8), state, cov, 9.0)
+    assert row.tolist() == np.repeat(np.arange(rows), np.diff(start)).tolist()
+    want = [
         (i, j)
         for i in range(1, rows)
         for j in range(count)
-        if twin.distance2(state[j], cov[j], xy[i], r[i], lag_s[i]) <= 9
-    }
-    assert got == want
-    row = np.repeat(np.arange(rows), np.diff(start))
-    want_d2 = [twin.distance2(state[j], cov[j], xy[i], r[i], lag_s[i]) for i, j in zip(row, column, strict=True)]
-    np.testing.assert_allclose(d2, want_d2)
+        if placed[i] and twin.distance2(state[j], cov[j], xy[i], r[i], lag_s[i]) <= 9
+    ]
+    assert list(zip(row.tolist(), column.tolist(), strict=True)) == want
 
 
 @given(SEEDS, st.integers(0, 9), st.integers(1, 5))
@@ -134,12 +130,9 @@ def compete_as_the_twin(
     state[:, :2], xy = closeness * state[:, :2], closeness * xy
     standing = rng.choice(3, count, p=[0.3, 0.5, 0.2]).astype(np.uint8)
     bonus = rng.normal(0, 1, (len(camera), count))
-    start, column, _ = matching.open_pairs(xy, r, lag_s, state, cov, 25.0)
-    row = np.repeat(np.arange(len(camera)), np.diff(start))
-    match, edge = np.full((2, len(camera)), -1, np.int32)
-    distance_m, margin = np.empty((2, len(camera)))
-    explained = np.empty(len(camera), np.uint8)
-    competition.compete(
+    placed = np.ones(len(camera), np.uint8)
+    start, row, column = matching.open_pairs(xy, r, lag_s, placed, state, cov, 25.0)
+    match, distance_m, cosine, margin, explained = competition.compete(
         camera,
         xy,
         r,
@@ -150,23 +143,23 @@ def compete_as_the_twin(
         start,
         column,
         np.ascontiguousarray(bonus[row, column]),
+        np.arange(len(row), dtype=np.float32),
         4.0,
         25.0,
         sweeps,
         leads,
-        match,
-        edge,
-        distance_m,
-        margin,
-        explained,
     )
     want, gain = twin.compete(camera, xy, r, lag_s, state, cov, standing, bonus, 4.0, 25.0, sweeps, leads)
     assert match.tolist() == want.tolist()
-    assert column[edge[edge >= 0]].tolist() == match[match >= 0].tolist()
+    matched = match >= 0
+    pair = cosine[matched].astype(np.intp)  # what was given as the cosine of a pair is its number
+    assert row[pair].tolist() == np.flatnonzero(matched).tolist()
+    assert column[pair].tolist() == match[matched].tolist()
+    assert np.isnan(cosine[~matched]).all()
     want_distance_m, want_margin, want_explained = twin.grounds(want, gain, standing, xy, state)
     np.testing.assert_allclose(distance_m, want_distance_m)
     np.testing.assert_allclose(margin, want_margin, atol=1e-9)
-    assert explained.view(np.bool_).tolist() == want_explained.tolist()
+    assert explained.tolist() == want_explained.tolist()
     for c in range(cameras):
         given_ = match[(camera == c) & (match >= 0)]
         assert len(set(given_.tolist())) == len(given_)
@@ -201,19 +194,52 @@ def test_cosines_with_a_gallery_are_those_of_the_twin(seed: int, rows: int, peop
     np.testing.assert_allclose(best, np.reshape(want, (-1, 2)), rtol=1e-4, atol=1e-4)
 
 
-@given(SEEDS, st.integers(1, 9), st.integers(1, 6))
+@given(SEEDS, st.integers(0, 12), st.integers(0, 4))
 @settings(deadline=None)
-def test_who_is_nearest_and_whether_views_agree_is_told_as_by_their_twins(seed: int, rows: int, count: int) -> None:
+def test_strangers_begin_tracks_as_by_their_twin(seed: int, rows: int, known: int) -> None:
     rng = np.random.default_rng(seed)
-    (state, cov), (xy, r, _) = tracks(rng, count), feet(rng, rows)
-    camera, track = rng.integers(0, 2, rows).astype(np.int16), rng.integers(-1, count, rows).astype(np.int32)
-    row, first = int(rng.integers(rows)), int(rng.integers(count))
-    taken = set(track[:row][camera[:row] == camera[row]].tolist())
-    d2 = {j: twin.distance2(state[j], cov[j], xy[row], r[row], 0.0) for j in range(first, count) if j not in taken}
-    near = [j for j in d2 if d2[j] <= 9.0]
-    want = min(near, key=lambda j: d2[j]) if near else -1
-    assert matching.nearest(xy, r, camera, track, state, cov, row, first, 9.0) == want
+    (state, cov), (xy, r, lag_s) = tracks(rng, known + rows + 2), feet(rng, rows)
+    xy[rng.random(rows) < 0.2] = np.nan
+    camera, seen = np.sort(rng.integers(0, 3, rows)).astype(np.int16), (rng.random(rows) < 0.2).astype(np.uint8)
+    track = np.where(rng.random(rows) < 0.3, rng.integers(-1, max(known, 1), rows), -1).clip(max=known - 1)
+    track, floor = track.astype(np.int32), np.array([1, 1, 0], np.uint8)
+    boxes, when = rng.uniform(0, 9, (rows, 4)).astype(np.float32), rng.integers(1, 99, rows)
+    record = np.zeros(len(state), TRACK)
+    record["hits"] = 7  # what is in the room for new tracks does not count
+    mine = record.copy(), state.copy(), cov.copy(), track.copy()
+    began = births.begin(*mine[:3], known, 40, mine[3], seen, camera, when, lag_s, boxes, xy, r, floor, 9.0, 0.5, 1.1)
+    want = twin.begin(
+        *(record, state, cov, track), known, 40, seen, camera, when, lag_s, boxes, xy, r, floor, 9.0, 0.5, 1.1
+    )
+    assert began.tolist() == want
+    assert mine[3].tolist() == track.tolist()
+    end = known + len(began)
+    for name in TRACK.names or ():
+        np.testing.assert_allclose(mine[0][name][:end], record[name][:end], err_msg=name)
+    np.testing.assert_allclose(mine[1][:end], state[:end], atol=1e-9)
+    np.testing.assert_allclose(mine[2][:end], cov[:end], atol=1e-9)
 
+
+@given(SEEDS, st.integers(0, 9), st.integers(1, 4))
+def test_without_a_floor_or_a_detection_a_tracklet_stays_who_it_was(seed: int, rows: int, count: int) -> None:
+    rng = np.random.default_rng(seed)
+    state, _ = tracks(rng, count)
+    state[rng.random(count) < 0.4] = np.nan
+    held, match = rng.integers(-1, count, (2, rows)).astype(np.int32)
+    placed, seen = (rng.random((2, rows)) < 0.5).astype(np.uint8)
+    want = [
+        h if h >= 0 and not here and (coasts or np.isnan(state[h, 0])) else m
+        for h, m, here, coasts in zip(held.tolist(), match.tolist(), placed, seen, strict=True)
+    ]
+    matching.stay(held, seen, placed, state, match)
+    assert match.tolist() == want
+
+
+@given(SEEDS, st.integers(1, 9))
+@settings(deadline=None)
+def test_whether_views_agree_is_told_as_by_the_twin(seed: int, rows: int) -> None:
+    rng = np.random.default_rng(seed)
+    (xy, r, _), camera = feet(rng, rows), rng.integers(0, 2, rows)
     one, other = np.flatnonzero(camera == 0), np.flatnonzero(camera == 1)
     nobody = np.zeros((4, 4))
     apart = [twin.distance2(np.array([*xy[j], 0, 0]), nobody, xy[i], r[i] + r[j], 0.0) for i in one for j in other]
@@ -262,7 +288,7 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
             np.empty(1, np.uint8),
         )
     with pytest.raises(ValueError, match="same number of rows"):
-        matching.open_pairs(np.zeros((2, 2)), np.ones((1, 3)), np.zeros(2), state, cov, 1.0)
+        matching.open_pairs(np.zeros((2, 2)), np.ones((1, 3)), np.zeros(2), np.ones(2, np.uint8), state, cov, 1.0)
     with pytest.raises(ValueError, match="dimension"):
         similarity.gallery_cosine(
             np.zeros((1, 3), np.float32),

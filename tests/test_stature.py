@@ -16,7 +16,7 @@ from spoton_edge.ground_plane import GroundPlane, Site
 from spoton_edge.policy import Policy
 from spoton_edge.stature import READINGS, Stature, exchange
 from spoton_edge.twins import PAIR
-from spoton_edge.types import FootPoint, Tracklets
+from spoton_edge.types import F8, I4, FootPoint, Tracklets
 from tests import reference_stature as twin
 from tests.test_association import associator, looks_of, play, standing
 from tests.world import OracleTracker, Walker, World, room
@@ -59,10 +59,16 @@ def test_a_reading_never_speaks_for_anybody_and_against_at_most_as_much_as_odd_o
     record["tall"], record["tall_n"] = [1.7, 1.9, 1.8], [50, 50, 0]
     seen = tracklets_of([1.7, 1.7, 1.7, np.nan])
     row, column = np.array([0, 1, 2, 3], np.int32), np.array([0, 1, 2, 0], np.int32)
-    nats = stature.compare(seen, row, record, column)
+    nats = said(stature, seen, row, record, column)
     assert nats[0] == pytest.approx(0.0, abs=1e-9)
     assert np.log(Policy().stature_odd) < nats[1] < -2.0
     assert nats[2:].tolist() == [0.0, 0.0]  # not known how tall he is; not to be read
+
+
+def said(stature: Stature, seen: Tracklets, row: I4, record: NDArray[np.void], column: I4) -> F8:
+    nats = np.zeros(len(row))
+    stature.compare(seen, row, record, column, nats)
+    return nats
 
 
 def tracklets_of(tall_m: list[float]) -> Tracklets:
@@ -84,19 +90,19 @@ def test_the_site_shows_how_good_readings_are() -> None:
     for _ in range(400):
         tall = np.array([1.6, 1.8]) + rng.normal(0, 0.025, 2)
         stature.learn(tracklets_of(tall.tolist()), np.array([0, 1], np.int32), table, 1.0)
-    sharp = stature.compare(tracklets_of([1.7]), np.zeros(1, np.int32), table.record, np.zeros(1, np.int32))[0]
-    fresh = Stature(Policy(), 2).compare(
-        tracklets_of([1.7]), np.zeros(1, np.int32), table.record, np.zeros(1, np.int32)
-    )[0]
-    assert sharp < fresh - 0.5
+    first, read = np.zeros(1, np.int32), tracklets_of([1.7])
+    sharp, fresh = (said(of, read, first, table.record, first) for of in (stature, Stature(Policy(), 2)))
+    assert sharp[0] < fresh[0] - 0.5
 
 
 def people_of(heights_m: list[float]) -> TrackTable:
     table = TrackTable(Motion())
     table.predict(1_000_000_000)
-    for k in range(len(heights_m)):
-        row = table.begin(np.array([k, 0.0]), np.array([0.01, 0.0, 0.01]), table.now_ns, 0, np.zeros(2))
-        table.record["global_id"][row] = k + 1
+    count = len(heights_m)
+    xy, cov = np.column_stack([np.arange(count), np.zeros(count)]), np.tile([0.01, 0.0, 0.01], (count, 1))
+    seen, nobody = replace(tracklets_of(heights_m), ground_xy=xy, ground_cov=cov), np.full(count, -1, np.int32)
+    assert table.begin(nobody, seen, np.zeros(count), np.ones(1, np.uint8), 25.0).tolist() == list(range(count))
+    table.record["global_id"] = np.arange(count) + 1
     return table
 
 
@@ -140,7 +146,8 @@ def test_a_camera_that_reads_too_much_is_corrected() -> None:
         seen = tracklets_of([1.66, 1.74])
         seen = replace(seen, camera=np.array([0, 1], np.int16))
         stature.learn(seen, np.zeros(2, np.int32), table, 1.0)
-    here = stature.compare(
+    here = said(
+        stature,
         replace(tracklets_of([1.66, 1.66]), camera=np.array([0, 1], np.int16)),
         np.arange(2, dtype=np.int32),
         table.record,

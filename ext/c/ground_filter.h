@@ -46,6 +46,13 @@ static inline ground_innovation ground_widen(ground_innovation n, const double *
     return n;
 }
 
+/* Whether two foot points lie beyond a squared Mahalanobis distance of `limit` from each other; not where one is not placed. */
+static inline int ground_apart(const double *xy, const double *r, const double *other_xy, const double *other_r, double limit) {
+    const double x = xy[0] - other_xy[0], y = xy[1] - other_xy[1];
+    const double xx = r[0] + other_r[0], xy_ = r[1] + other_r[1], yy = r[2] + other_r[2];
+    return yy * x * x - 2 * xy_ * x * y + xx * y * y > limit * (xx * yy - xy_ * xy_);
+}
+
 /* Densities of an innovation as it should be, and as an accident; without the 2 pi. */
 static inline void ground_densities(const ground_innovation *n, const double *r, double *regular, double *accident) {
     const ground_innovation far = ground_widen(*n, r, GROUND_ACCIDENT_SPREAD - 1);

@@ -1,4 +1,4 @@
-from spoton_edge.types import F8, I2, I4, U8
+from spoton_edge.types import F4, F8, I2, I4, U8, Bool
 
 def compete(
     camera: I2,
@@ -11,13 +11,9 @@ def compete(
     start: I4,
     column: I4,
     bonus: F8,
+    alike: F4,
     base: float,
     limit: float,
     sweeps: int,
     leads: int,
-    match: I4,
-    edge: I4,
-    distance_m: F8,
-    margin: F8,
-    explained: U8,
-) -> None: ...
+) -> tuple[I4, F8, F8, F8, Bool]: ...

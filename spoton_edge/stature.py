@@ -52,7 +52,7 @@ class Stature:
         self._learned = before._learned
 
     def compare(self, seen: Tracklets, row: I4, record: Records, column: I4, nats: F8) -> None:
-        """Add to `nats` of pairs (E,) what the stature of tracklets says for their being those tracks, if it is known."""
+        """Add to `nats` of pairs (E,) what the stature of tracklets says for their being these, if it is known."""
         _ext.compare(self._learned, self._bias_m, seen.tall_m, seen.camera, seen.foot, row, record, column, nats)
 
     def between(self, new: Records, old: Records) -> F8:

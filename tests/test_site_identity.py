@@ -17,7 +17,9 @@ OVERLAPPING = Street(4, people=3, gap_m=-4.0)
 BLIND = Street(4, people=3, gap_m=6.0, dimension=64)
 
 
-def sights(box: str, seq: int, time: float, people: dict[int, tuple[float, float]], offset_s: float = 0.0) -> Sights:
+def sights(
+    box: str, seq: int, time: float, people: dict[int, tuple[float, float]], offset_s: float | None = 0.0
+) -> Sights:
     ids = np.array(sorted(people), np.int64)
     xy = np.array([people[number] for number in sorted(people)], np.float64).reshape(-1, 2)
     cov = np.tile([0.01, 0.0, 0.01], (len(ids), 1))
@@ -135,6 +137,43 @@ def test_a_clock_that_is_off_is_named_and_corrected(caplog: pytest.LogCaptureFix
     assert [record.message for record in caplog.records] == [
         "box two: its clock is off by -3000 ms; corrected, and doubted: set it"
     ]
+
+
+@pytest.mark.parametrize(("offset_s", "people"), [(0.05, 2), (5.0, 1)])
+def test_a_clock_that_is_far_off_is_trusted_less(offset_s: float, people: int) -> None:
+    """Two who stand still, a step apart, each seen by one box, may be one whose place is told of half a second late."""
+    identity = SiteIdentity(Rules(("one", "two"), sync_window_s=0.1))
+    for step in range(6):
+        time = START_S + 0.5 * step
+        identity.take(sights("one", step + 1, time, {1: (5.0, 5.0)}), time)
+        identity.take(sights("two", step + 1, time - offset_s, {1: (6.5, 5.0)}, offset_s=offset_s), time)
+    identity.finish()
+    assert len(set(identity.answers().values())) == people
+
+
+@pytest.mark.parametrize("behind_s", [3.0, -3.0])
+def test_what_was_told_before_a_clock_was_found_wrong_is_put_where_it_belongs(behind_s: float) -> None:
+    identity = SiteIdentity(Rules(("one", "two")))
+    told = []
+    for step in range(20):
+        time, x = START_S + 0.5 * step, 5.0 + 0.6 * step
+        identity.take(sights("one", step + 1, time, {1: (x, 5.0)}), time)
+        offset_s = None if step < 12 else behind_s
+        identity.take(sights("two", step + 1, time - behind_s, {1: (x, 5.0)}, offset_s=offset_s), time)
+        told += identity.advance(time + 0.4).bindings
+        if step == 11:
+            assert len(set(identity.answers().values())) == 2, "as far as can be known"
+    told += identity.finish().bindings
+    assert len(set(identity.answers().values())) == 1
+    assert told[-1].event == "merged"
+
+
+def test_a_clock_far_ahead_is_named_once(caplog: pytest.LogCaptureFixture) -> None:
+    identity = SiteIdentity(Rules(("one",)))
+    for step in range(3):
+        time = START_S + 0.5 * step
+        identity.take(sights("one", step + 1, time + 90.0, {1: (5.0, 5.0)}, offset_s=None), time)
+    assert [record.message for record in caplog.records] == ["box one: its clock is 90 s ahead; refused: set it"]
 
 
 def test_news_from_the_future_and_of_unknown_boxes_is_counted_and_let_go() -> None:

@@ -143,15 +143,29 @@ def test_a_new_run_of_the_daemon_begins_anew() -> None:
 
 
 def test_the_shortest_round_trip_knows_the_time_best() -> None:
-    offset = Offset()
+    offset = Offset(lambda: 100.0)
     assert offset.at(0.0) is None
-    offset.measure(0.0, 100.0, 105.4, 101.0)
-    offset.measure(2.0, 102.0, 107.01, 102.02)
-    offset.measure(4.0, 104.0, 109.3, 104.6)
-    found = offset.at(4.0)
+    offset.measure(0.0, 105.4, 1.0)
+    offset.measure(2.0, 107.01, 2.02)
+    offset.measure(4.0, 109.3, 4.6)
+    found = offset.at(4.6)
     assert found is not None
     assert found[0] == pytest.approx(5.0)
     assert 0.01 <= found[1] <= 0.011
+
+
+@given(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6))
+def test_a_clock_that_is_set_is_off_by_so_much_less_at_once(before: float, set_by: float) -> None:
+    ahead = [before]
+    offset = Offset(lambda: ahead[0])
+    offset.measure(10.0, 500.0, 10.02)
+    off = offset.at(11.0)
+    ahead[0] += set_by
+    now_off = offset.at(11.0)
+    assert off is not None
+    assert now_off is not None
+    assert now_off[0] == pytest.approx(off[0] - set_by, abs=1e-6)
+    assert now_off[1] == off[1]
 
 
 class Leaf:

@@ -19,6 +19,7 @@ from spoton_edge.site.plan import Rules
 from spoton_edge.types import F4, GlobalTracks
 
 SAME_NS = 15_000_000_000  # who was seen so long before his box started anew may have kept his id
+MOST_DOUBT_S = 0.5  # of a clock that is known to be off
 LOOK_WAITS_NS = 3_000_000_000  # for the next sight of its owner
 
 
@@ -206,8 +207,9 @@ class Course:
 
 
 def _doubt_s(message: BoxMessage, window_s: float) -> float:
-    """How far a message's time may be off. A clock that is far off is seldom steady, so that it is doubted further."""
+    """How far a message's time may be off. A clock that is far off is seldom steady, so that it is doubted further; but
+    what was measured of it holds, or everybody near would be taken for one."""
     head = message.head
     if head.offset_s is None:
         return window_s
-    return head.doubt_s + (0.1 * abs(head.offset_s) if abs(head.offset_s) > window_s else 0.0)
+    return head.doubt_s + (min(0.1 * abs(head.offset_s), MOST_DOUBT_S) if abs(head.offset_s) > window_s else 0.0)

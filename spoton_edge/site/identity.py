@@ -10,10 +10,10 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from spoton_edge.site.course import Course, Told
-from spoton_edge.site.messages import Binding, BoxMessage, BoxPlace
+from spoton_edge.site.messages import Binding, BoxMessage, BoxPlace, Head
 from spoton_edge.site.names import Change, Key
 from spoton_edge.site.plan import Rules
 
@@ -39,6 +39,7 @@ class Heard:
     lag_s: float = 0.0  # how long they take
     offset_s: float | None = None
     told: int = 0
+    ahead: bool = False  # so far that it is refused
     late: int = 0
     refused: int = 0
 
@@ -83,6 +84,7 @@ class SiteIdentity:
         # Branches as of the end of a span, ascending.
         self._kept: list[tuple[int, Course]] = [(0, self._course.branch())]
         self._done = 0  # the last span that was gone through
+        self._measured: dict[str, str] = {}  # by box, the uplink that has measured how far its clock is off
         self._late: int | None = None  # the first span that a late message belongs to
         self._late_first_s = self._late_last_s = 0.0
 
@@ -106,8 +108,13 @@ class SiteIdentity:
         if when_s > now_s + FUTURE_S:
             self.counts["future"] += 1
             heard.refused += 1
+            if not heard.ahead:
+                log.warning("box %s: its clock is %.0f s ahead; refused: set it", message.head.box, when_s - now_s)
+            heard.ahead = True
             return
+        heard.ahead = False
         self._mind_clock(message, heard)
+        self._settle(message.head, now_s)
         heard.at_s = max(heard.at_s, now_s)
         heard.told += 1
         span = int(when_s * 1e9) // SPAN_NS
@@ -122,9 +129,7 @@ class SiteIdentity:
         if span <= self._done:
             self.counts["late"] += 1
             heard.late += 1
-            self._late_first_s = now_s if self._late is None else self._late_first_s
-            self._late_last_s = now_s
-            self._late = span if self._late is None else min(self._late, span)
+            self._go_back(span, now_s)
 
     def advance(self, now_s: float) -> Answers:
         """Go as far as messages can be expected to have come; what there is to tell."""
@@ -222,6 +227,33 @@ class SiteIdentity:
         for key in answers.forgotten:
             self._given.pop(key, None)
 
+    def _settle(self, head: Head, now_s: float) -> None:
+        """A box's clock turns out to be wrong: what its uplink told before that was known belongs elsewhere."""
+        offset_s = head.offset_s
+        if offset_s is None or self._measured.get(head.box) == head.link:
+            return
+        self._measured[head.box] = head.link
+        if abs(offset_s) <= self.rules.sync_window_s:
+            return
+        for span in list(self._spans):
+            moved = [message for _, message in self._spans[span] if _is_unsettled(message.head, head)]
+            if not moved:
+                continue
+            self._spans[span] = [entry for entry in self._spans[span] if not _is_unsettled(entry[1].head, head)]
+            self._go_back(span, now_s)
+            for message in moved:
+                settled = replace(message.head, offset_s=offset_s, doubt_s=head.doubt_s)
+                when_ns = int((settled.time + offset_s) * 1e9)
+                self._spans.setdefault(when_ns // SPAN_NS, []).append((when_ns, replace(message, head=settled)))
+                self._go_back(when_ns // SPAN_NS, now_s)
+
+    def _go_back(self, span: int, now_s: float) -> None:
+        """Have the course of things taken up again from before a span, soon, if it was gone through."""
+        if span <= self._done:
+            self._late_first_s = now_s if self._late is None else self._late_first_s
+            self._late_last_s = now_s
+            self._late = span if self._late is None else min(self._late, span)
+
     def _mind_clock(self, message: BoxMessage, heard: Heard) -> None:
         offset_s, window_s = message.head.offset_s, self.rules.sync_window_s
         was, heard.offset_s = heard.offset_s, offset_s
@@ -232,6 +264,10 @@ class SiteIdentity:
                 log.warning("box %s: its clock is off by %.0f ms; corrected, and doubted: set it", box, -1e3 * offset_s)
             else:
                 log.info("box %s: its clock is right again", box)
+
+
+def _is_unsettled(head: Head, known: Head) -> bool:
+    return head.offset_s is None and (head.box, head.link) == (known.box, known.link)
 
 
 def _binding(change: Change, span: int, gate: str | None) -> Binding:

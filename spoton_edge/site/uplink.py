@@ -185,11 +185,10 @@ class Uplink:
         """Round trips to the site service, whose clock is the site's."""
         subject = messages.clock(self._site.site)
         while True:
-            sent = time.time()
+            sent_s = time.monotonic()
             try:
                 answer = await client.request(subject, b"", timeout=ANSWER_S)
-                received, answered = time.time(), int(answer.data) / 1e9
-                self._offset.measure(time.monotonic(), sent, answered, received)
+                self._offset.measure(sent_s, int(answer.data) / 1e9, time.monotonic())
             except (*Errors, ValueError):
                 pass  # the site is away: the last trips go on counting, for less and less
             await asyncio.sleep(ASK_TIME_S)

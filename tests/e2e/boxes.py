@@ -17,24 +17,26 @@ import yaml
 
 from spoton_edge.publisher import Publisher
 from spoton_edge.types import CameraDescription, GlobalTracks, SiteDescription, TrackState, Views
-from spoton_edge.wire import Encoder
+from spoton_edge.wire import Clock, Encoder
 from tests.e2e.nats import Server
 
 AREA = ((0.0, 0.0), (20.0, 0.0), (20.0, 10.0), (0.0, 10.0))
 
 
 class Program:
-    """`spoton-edge VERB FILE` as a process; `log` is its stderr."""
+    """`spoton-edge VERB FILE` as a process, whose clock may be ahead of ours; `log` is its stderr."""
 
-    def __init__(self, server: Server | None, log_file: Path, *arguments: str | Path) -> None:
+    def __init__(self, server: Server | None, log_file: Path, *arguments: str | Path, ahead_s: float = 0.0) -> None:
         prefix = [] if server is None else server.place.prefix
-        self._command = [*prefix, sys.executable, "-m", "spoton_edge", "--log-level", "debug", *map(str, arguments)]
+        program = ["tests.e2e.wrong_clock", str(ahead_s)] if ahead_s else ["spoton_edge"]
+        self._command = [*prefix, sys.executable, "-m", *program, "--log-level", "debug", *map(str, arguments)]
         self._log_file = log_file
         self.process = self._begin()
 
     def _begin(self) -> subprocess.Popen[bytes]:
         with self._log_file.open("ab") as log:
-            return subprocess.Popen(self._command, stderr=log, env=os.environ | {"PYTHONUNBUFFERED": "1"})
+            environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+            return subprocess.Popen(self._command, stderr=log, env=environment, cwd=Path(__file__).parents[2])
 
     @property
     def log(self) -> str:
@@ -60,12 +62,13 @@ class Program:
 
 
 class Daemon:
-    """A box's daemon as its subscribers see it, of people who are where they are put."""
+    """What subscribers see of a box's daemon, of people who are where they are put. Its clock may be ahead of ours."""
 
-    def __init__(self, site: str, box: str, folder: Path) -> None:
+    def __init__(self, site: str, box: str, folder: Path, *, ahead_s: float = 0.0) -> None:
         self.box = box
         self.run = os.urandom(8).hex()
-        self._encoder = Encoder(site, box, self.run, ("c1",))
+        clock = Clock(time.monotonic_ns, lambda: time.time_ns() + round(1e9 * ahead_s))
+        self._encoder = Encoder(site, box, self.run, ("c1",), clock=clock)
         self.endpoint, self.snapshot = f"ipc://{folder}/{box}", f"ipc://{folder}/{box}-snapshot"
         self._publisher = Publisher(self._encoder, [self.endpoint], snapshot=self.snapshot)
         self._publisher.publish(self._encoder.site(SiteDescription([CameraDescription("c1", (1280, 720), None, AREA)])))

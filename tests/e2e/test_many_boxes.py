@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -22,7 +23,7 @@ BOXES = ("one", "two")
 class Crew:
     """Two boxes side by side that both see 4 m of the floor between them, and all that makes them one site."""
 
-    def __init__(self, network: Network, folder: Path, undo: ExitStack) -> None:
+    def __init__(self, network: Network, folder: Path, undo: ExitStack, *, two_ahead_s: float = 0.0) -> None:
         self.folder = folder
         self.servers = Site(network, folder / "nats").start()
         undo.callback(self.servers.close)
@@ -30,10 +31,12 @@ class Crew:
         self.uplinks: dict[str, Program] = {}
         for number, box in enumerate(BOXES):
             leaf = self.servers.leaf(box)
-            daemon = self.daemons[box] = Daemon("mall", box, folder)
+            ahead_s = two_ahead_s if box == "two" else 0.0
+            daemon = self.daemons[box] = Daemon("mall", box, folder, ahead_s=ahead_s)
             undo.callback(daemon.close)
             file = uplink_file(folder / f"{box}.yaml", daemon, "mall", leaf, pose=[16.0 * number, 0.0, 0.0])
-            self.uplinks[box] = undo.enter_context(Program(leaf, folder / f"{box}.log", "uplink", file))
+            uplink = Program(leaf, folder / f"{box}.log", "uplink", file, ahead_s=ahead_s)
+            self.uplinks[box] = undo.enter_context(uplink)
         self.map = f"ipc://{folder}/map"
         publish = {"bind": [self.map], "snapshot": f"{self.map}-snapshot"}
         hub = hub_file(folder / "hub.yaml", "mall", self.servers.hub.own_url, BOXES, publish=publish)
@@ -105,6 +108,18 @@ def test_somebody_who_walks_to_another_box_keeps_the_id_of_the_site_also_on_the_
     assert status.people == 1
     # No looks: they are not shared.
     assert [leaf.asked("jsz")["streams"] for leaf in crew.servers.leaves.values()] == [2, 2]
+
+
+def test_a_box_whose_clock_is_wrong_is_named_and_its_people_are_known(tmp_path: Path) -> None:
+    with ExitStack() as undo:
+        crew = Crew(undo.enter_context(network()), tmp_path, undo, two_ahead_s=4.0)
+        ids = {"one": 7, "two": 3}
+        first = crew.stand(14.0, ids, "one")[7]
+        there = crew.walk(4.0, 14.0, 1.2, person=ids)
+        assert crew.stand(there, ids, "two", first) == {3: first}
+        named = re.findall(r"box (\w+): its clock is off by (-?\d+) ms", crew.service.log)
+        assert [box for box, _ in named] == ["two"]
+        assert float(named[0][1]) == pytest.approx(4000, abs=50)
 
 
 def test_boxes_that_were_enrolled_have_their_people_known(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ SERVE, VERBS = "serve", ("serve", "enroll")
 ENROLL = """\
 Lets a box in: makes its key, writes its leaf node's config and the hub's anew. The first one also makes the site's
 certificate authority, the hub's certificate and the site service's key, and needs --site and --hub. Private keys are
-written for their owner alone and never shown. Afterwards take boxes/BOX to the box and start the hub again."""
+written for their owner alone and never shown. Afterwards take boxes/BOX to the box and have the hub read its config
+again."""
 
 
 def add_verbs(verbs: Any) -> None:
@@ -110,12 +111,14 @@ def run_enroll(options: argparse.Namespace) -> int:
     hubs = f"{place.folder}/hub of the hub, hub-1 to hub-3 of a cluster's: take it to {FOLDER}/hub there, and"
     if options.revoke:
         enrolment.revoke(place, options.box)
-        print(f"{options.box} is put out once each hub has its new config and was started again:")
+        print(
+            f"{options.box} is put out as soon as each hub has read its new config; `spoton-edge site` hangs up on it:"
+        )
     else:
         folder = enrolment.enroll(place, options.box)
         print(f"{options.box} is let in; next, as root:")
         print(f"  take what is in {folder} to {FOLDER}/leaf of the box, delete it here, and there:")
         print("    systemctl enable --now spoton-edge-nats-leaf spoton-edge-uplink")
     print(f"  {hubs}")
-    print("    systemctl enable spoton-edge-nats-hub; systemctl restart spoton-edge-nats-hub")
+    print("    systemctl enable spoton-edge-nats-hub; systemctl reload-or-restart spoton-edge-nats-hub")
     return ExitCode.STOPPED

@@ -9,7 +9,8 @@ its account imports, and the hub nothing of a box but what `SITE` imports from i
     spoton.1.SITE.clock                 asks for the site's time
     $JS.BOX.API.>                       JetStream of the box's leaf node, asked by the hub
 
-A box may ask for no consumer on the hub: that could be told to deliver to any subject of the site's account.
+A box may ask for no consumer on the hub: that could be told to deliver to any subject of the site's account. The site
+service may ask the servers who is connected, and close connections.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from spoton_edge.site import messages, streams
+from spoton_edge.site.shut_out import ASKED
 from spoton_edge.site.streams import HUB_DOMAIN
 
 MAX_PAYLOAD = 2 * messages.MAX_BYTES  # JetStream's own words have room, too
@@ -53,6 +55,7 @@ def hub_config(servers: Servers, number: int, service: str, boxes: Mapping[str, 
     """
     site = servers.site
     accounts = "".join(_box_account(site, box, key) for box, key in sorted(boxes.items()))
+    asked = _list("exports", [f'{{service: "{subject}", response: stream, accounts: [SITE]}}' for subject in ASKED])
     return f"""\
 # Written by `spoton-edge site enroll`, which writes it anew: change nothing here.
 server_name: "hub-{number}"
@@ -66,7 +69,9 @@ leafnodes {{
   tls {{cert_file: "hub.pem", key_file: "hub.key"}}
 }}
 {_cluster(servers, number)}accounts {{
-{_site_account(site, service, sorted(boxes))}{accounts}  SYS {{users: []}}
+{_site_account(site, service, boxes)}{accounts}  SYS {{
+    users: []
+{asked}  }}
 }}
 system_account: SYS
 """
@@ -75,7 +80,7 @@ system_account: SYS
 def leaf_config(servers: Servers, box: str, public: str, seed: str) -> str:
     """The configuration of a box's leaf node. It holds the box's private key: the server takes it from nowhere else."""
     urls = ", ".join(f'"nats-leaf://{_host(address)}:{servers.leaf_port}"' for address in servers.addresses)
-    account = _account(box)
+    account = f'"BOX_{box}"'
     return f"""\
 # Written by `spoton-edge site enroll`. Holds the private key of box {box}: keep secret.
 server_name: "{box}"
@@ -98,8 +103,9 @@ def _host(address: str) -> str:
     return f"[{address}]" if ":" in address else address
 
 
-def _account(box: str) -> str:
-    return f'"BOX_{box}"'
+def _account(box: str, key: str) -> str:
+    """Of a box at the hub. Another key is another account: so the old one is gone with it (see `shut_out`)."""
+    return f'"BOX_{box}_{key[1:9]}"'
 
 
 def _cluster(servers: Servers, number: int) -> str:
@@ -122,13 +128,14 @@ cluster {{
 """
 
 
-def _site_account(site: str, service: str, boxes: Sequence[str]) -> str:
+def _site_account(site: str, service: str, boxes: Mapping[str, str]) -> str:
     exports = [
         f'{{stream: "{messages.identities(site)}"}}',
         f'{{service: "{messages.clock(site)}"}}',
         *(f'{{service: "{asked}", response: stream}}' for asked in _bucket_api(site)),
     ]
-    imports = [entry for box in boxes for entry in _from_box(site, box)]
+    imports = [entry for box, key in sorted(boxes.items()) for entry in _from_box(site, box, key)]
+    imports += [f'{{service: {{account: SYS, subject: "{subject}"}}}}' for subject in ASKED]
     users = f"users: [{{nkey: {service}, allowed_connection_types: [STANDARD]}}]"
     return (
         f"  SITE {{\n    jetstream: enabled\n    {users}\n{_list('exports', exports)}{_list('imports', imports)}  }}\n"
@@ -154,7 +161,7 @@ def _box_account(site: str, box: str, key: str) -> str:
     users = (
         f"users: [{{nkey: {key}, allowed_connection_types: [LEAFNODE], permissions: {{publish: {{allow: [{said}]}}}}}}]"
     )
-    return f"  {_account(box)} {{\n    {users}\n{_list('exports', exports)}{_list('imports', imports)}  }}\n"
+    return f"  {_account(box, key)} {{\n    {users}\n{_list('exports', exports)}{_list('imports', imports)}  }}\n"
 
 
 def _asked(site: str) -> list[str]:
@@ -162,8 +169,8 @@ def _asked(site: str) -> list[str]:
     return [messages.clock(site), f"{_bucket_prefix(site)}.>"]
 
 
-def _from_box(site: str, box: str) -> list[str]:
-    account = _account(box)
+def _from_box(site: str, box: str, key: str) -> list[str]:
+    account = _account(box, key)
     return [
         f'{{stream: {{account: {account}, subject: "{messages.subject(site, box, ">")}"}}}}',
         *(f'{{service: {{account: {account}, subject: "{asked}"}}}}' for asked in _leaf_api(site, box)),

@@ -90,7 +90,7 @@ def enroll(place: Place, box: str) -> Path:
 
 
 def revoke(place: Place, box: str) -> None:
-    """Put a box out: from the hub's next start on, its key opens nothing, and what it wrote before stays.
+    """Put a box out: from the hub's next reload on, its key opens nothing, and what it wrote before stays.
 
     Raises:
         UsageError: no such box is enrolled.

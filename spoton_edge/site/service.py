@@ -31,6 +31,7 @@ from spoton_edge.site.losses import Losses
 from spoton_edge.site.messages import BadMessageError, Binding
 from spoton_edge.site.plan import Border, Passage, Rules
 from spoton_edge.site.register import AT_ONCE, Register
+from spoton_edge.site.shut_out import shut_out
 from spoton_edge.site.site_map import SiteMap
 from spoton_edge.site.streams import Errors, Source
 from spoton_edge.systemd import Systemd
@@ -140,7 +141,11 @@ class SiteService:
             log.info("site %s: everything known again in %.1f s; %d people", site, self.rebuilt_s, len(register.pins))
             self._systemd.ready()
             await asyncio.gather(
-                self._tick(register), self._save(client, register), self._keep(register), self._mind(js), *reading
+                self._tick(register),
+                self._save(client, register),
+                self._keep(register),
+                self._mind(client, js),
+                *reading,
             )
         finally:
             for task in reading:
@@ -236,10 +241,16 @@ class SiteService:
         raw = {"v": messages.VERSION, "run": self._run, "seq": self._seq, "time": round(time.time(), 3), **body}
         await client.publish(messages.identities(self._hub.site), json.dumps(raw, separators=(",", ":")).encode())
 
-    async def _mind(self, js: JetStreamContext) -> None:
-        """Have the hub ask leaf nodes again as soon as they are back; for looks only those that have any."""
+    async def _mind(self, client: Client, js: JetStreamContext) -> None:
+        """Have the hub ask leaf nodes again as soon as they are back, for looks only those that have any; and let go of
+        those that were put out."""
         while True:
             await asyncio.sleep(MIND_S)
+            try:
+                for box in await shut_out(client):
+                    log.warning("box %s: put out of the site; its connection is closed", box)
+            except Errors as error:
+                log.debug("the hub cannot be asked who is connected: %s", error)
             places = {} if self._identity is None else self._identity.places
             site = self._hub.site
             names = {

@@ -13,7 +13,7 @@ from nats.aio.client import Client
 
 from spoton_edge.cli import main
 from tests.e2e.nats import Server
-from tests.e2e.networks import Network
+from tests.e2e.networks import Network, Place
 from tests.waiting import until
 
 SITE, BOXES = "lobby", ("box-1", "box-2")
@@ -40,12 +40,22 @@ class Enrolled:
     def add_leaf(self, box: str) -> None:
         place = self.network.place(box)
         port = self.network.free_port(place)
+        config = self._let_in(box, place, port)
+        self.leaves[box] = Server(box, place, self.network, config.parent, file=Path("leaf.conf"), port=port)
+
+    def renew(self, box: str) -> None:
+        """Give a box another key; its server goes on with the one it has until it starts again."""
+        leaf = self.leaves[box]
+        assert self.enroll(box, "--revoke") == 0
+        self._let_in(box, leaf.place, leaf.port)
+
+    def _let_in(self, box: str, place: Place, port: int) -> Path:
         assert self.enroll(box, local=port) == 0
         # Leaf nodes listen on loopback only; the test has no other way into a namespace than by this one.
         config = self.folder / "nats/boxes" / box / "leaf.conf"
         listen = '"0.0.0.0:' if place.prefix else '"127.0.0.1:'
         config.write_text(config.read_text().replace('"127.0.0.1:', listen))
-        self.leaves[box] = Server(box, place, self.network, config.parent, file=Path("leaf.conf"), port=port)
+        return config
 
     def start(self) -> Enrolled:
         for server in (self.hub, *self.leaves.values()):

@@ -27,6 +27,7 @@ from tests.e2e.networks import network
 from tests.e2e.small_disk import SmallDisk
 from tests.site_world import START_S, Street
 
+FORGET_S = 600.0  # nobody is, while a test lasts
 STREET = Street(3, people=4, gap_m=-3.0, births=True)
 FULL, CUT, WELL = STREET.names
 Number = tuple[str, str, int]  # box, kind, seq
@@ -64,7 +65,9 @@ class Scene:
         place = self.servers.hub.place
         ways = [made.way(place, hub.place, hub.port) for hub in self.servers.hubs]
         urls = [f"nats://{address}:{port}" for address, port in ways]
-        hub = hub_file(folder / "hub.yaml", "street", urls, STREET.names, replicas=hubs)
+        hub = hub_file(
+            folder / "hub.yaml", "street", urls, STREET.names, replicas=hubs, identity={"forget_s": FORGET_S}
+        )
         self.service = undo.enter_context(Program(self.servers.hub, folder / "site.log", "site", hub))
         self.told: list[BoxMessage] = []
         self.truth: dict[Key, int] = {}
@@ -168,7 +171,7 @@ class Scene:
 
     def undisturbed(self, kept: Container[Number] | None = None) -> dict[Key, int]:
         """Who would be whom, had nothing happened; or had there been no other messages than those `kept`."""
-        identity = SiteIdentity(STREET.rules)
+        identity = SiteIdentity(replace(STREET.rules, forget_s=FORGET_S))
         told: list[Binding] = []
         for message in sorted(self.told, key=lambda message: message.head.time):
             box, kind, _ = number = number_of(message)

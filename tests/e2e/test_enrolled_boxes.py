@@ -104,3 +104,8 @@ def test_boxes_with_keys_of_their_own_learn_who_is_whom_whatever_nonsense_one_ta
                         known[box] = person.site_id
             time.sleep(0.1)
         assert known["box-1"] == known["box-2"]
+        assert enrolled.enroll("box-2", "--revoke") == 0
+        enrolled.hub.reload()
+        until(lambda: "box box-2: put out of the site" in service.log, "the service has the hub hang up on it")
+        until(lambda: not enrolled.joined("box-2"), "box-2 is out")
+        assert enrolled.joined("box-1")

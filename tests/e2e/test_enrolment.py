@@ -20,6 +20,7 @@ from nats.js.api import ExternalStream, StreamConfig, StreamSource
 
 from spoton_edge.cli import main
 from spoton_edge.enrolment.accounts import MAX_PAYLOAD
+from spoton_edge.site.shut_out import shut_out
 from tests.e2e.enrolled import BOXES, Enrolled
 from tests.e2e.nats import Server, nats_server
 from tests.e2e.networks import Namespaces, network
@@ -270,8 +271,7 @@ def test_nonsense_at_the_hubs_ports_is_hung_up_on(site: Enrolled, said: bytes) -
 def test_a_revoked_key_opens_nothing_and_what_was_written_before_stays(site: Enrolled) -> None:
     kept = site.folder / "kept"
     site.add_leaf("box-3")
-    site.hub.kill()
-    site.hub.start()
+    site.hub.reload()
     leaf = site.leaves["box-3"].start()
     until(lambda: site.joined("box-3"), "box-3 is joined")
     shutil.copytree(leaf.folder, kept)
@@ -286,12 +286,19 @@ def test_a_revoked_key_opens_nothing_and_what_was_written_before_stays(site: Enr
 
     asyncio.run(write())
     assert main(["site", "enroll", "--revoke", "box-3", "--folder", str(site.folder / "nats")]) == 0
+    site.hub.reload()
+    until(lambda: site.hub.log.count("Reloaded server configuration") == 2, "the hub has read who may speak")
+
+    async def put_out(service: Client, one: Client, two: Client) -> None:
+        assert await shut_out(service) == ["box-3"]
+        until(lambda: not site.joined("box-3"), "the hub hangs up on box-3")
+        assert await shut_out(service) == []
+
+    site.run(put_out)
     leaf.kill()
-    site.hub.kill()
-    site.hub.start()
     stolen = Server("box-3", leaf.place, site.network, kept, file=Path("leaf.conf"), port=leaf.port).start()
     try:
-        until(lambda: "authentication error" in site.hub.log.split("Server is ready")[-1], "the hub refuses it")
+        until(lambda: "authentication error" in site.hub.log.split("Kicked")[-1], "the hub refuses it")
         until(lambda: "Authorization Violation" in stolen.log, "the leaf node says why")
         until(lambda: all(site.joined(box) for box in BOXES), "the others are joined")
         assert not stolen.asked("leafz").get("leafnodes")
@@ -305,6 +312,25 @@ def test_a_revoked_key_opens_nothing_and_what_was_written_before_stays(site: Enr
     finally:
         stolen.kill()
         del site.leaves["box-3"]
+
+
+def test_a_box_with_a_new_key_is_another_one_to_the_hub(site: Enrolled) -> None:
+    """Whoever is connected by the old one is put out, too."""
+    site.renew("box-2")
+    site.hub.reload()
+
+    async def put_out() -> None:
+        service = await site.at_hub()
+        async with asyncio.timeout(20):
+            while await shut_out(service) != ["box-2"]:
+                await asyncio.sleep(0.1)
+        await service.close()
+
+    asyncio.run(put_out())
+    until(lambda: not site.joined("box-2"), "the hub hangs up on box-2")
+    site.leaves["box-2"].kill()
+    site.leaves["box-2"].start()
+    until(lambda: site.joined("box-2"), "it comes with the new one")
 
 
 def test_three_hubs_are_one_cluster_by_their_certificates(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from tests.e2e.boxes import Daemon, Program, hub_file, uplink_file
 from tests.e2e.enrolled import Enrolled
 from tests.e2e.nats import Site
 from tests.e2e.networks import Network, network
+from tests.waiting import until
 
 BOXES = ("one", "two")
 
@@ -37,6 +38,8 @@ class Crew:
             file = uplink_file(folder / f"{box}.yaml", daemon, "mall", leaf, pose=[16.0 * number, 0.0, 0.0])
             uplink = Program(leaf, folder / f"{box}.log", "uplink", file, ahead_s=ahead_s)
             self.uplinks[box] = undo.enter_context(uplink)
+        for leaf in self.servers.leaves.values():  # a hub's stream whose source is not there yet asks again much later
+            until(lambda leaf=leaf: leaf.asked("jsz").get("streams") == 2, "the uplink's streams are there")
         self.map = f"ipc://{folder}/map"
         publish = {"bind": [self.map], "snapshot": f"{self.map}-snapshot"}
         hub = hub_file(folder / "hub.yaml", "mall", self.servers.hub.own_url, BOXES, publish=publish)

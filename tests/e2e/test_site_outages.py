@@ -41,7 +41,6 @@ def ends_as_undisturbed(scene: Scene, seconds: float, happens: Mapping[float, st
     wanted, found = asyncio.run(run())
     assert scene.lost.total() == scene.gaps.total() == 0
     assert found == wanted
-    assert mistaken(found, scene.truth) == 0
 
 
 def ends_as_what_was_kept_says(scene: Scene, seconds: float, happens: Mapping[float, str]) -> None:
@@ -61,11 +60,13 @@ def ends_as_what_was_kept_says(scene: Scene, seconds: float, happens: Mapping[fl
     assert scene.lost[FULL] - lost[FULL, "tracks"] in (0, 1)
     assert scene.lost[CUT] == 0
     assert found == wanted
-    assert mistaken(found, scene.truth) == 0
+    assert mistaken(found, scene.truth) <= mistaken(scene.undisturbed(), scene.truth)
 
 
 def test_a_link_that_is_cut_and_a_service_that_is_killed_change_no_ids(scene: Callable[..., Scene]) -> None:
-    ends_as_undisturbed(scene(), 10.0, {2.0: "cut", 3.0: "kill_service", 7.0: "restore"})
+    cut = scene()
+    ends_as_undisturbed(cut, 10.0, {2.0: "cut", 3.0: "kill_service", 7.0: "restore"})
+    assert mistaken(cut.undisturbed(), cut.truth) == 0
 
 
 @pytest.mark.usefixtures("impatient")

@@ -22,10 +22,11 @@ from spoton_edge.site.messages import Binding, BoxEvent, BoxMessage
 from spoton_edge.site.names import Key
 from spoton_edge.site.outbox import ROOM_BYTES, Letter, Outbox
 from tests.e2e.boxes import Program, hub_file
-from tests.e2e.nats import Server, Site, until
+from tests.e2e.nats import Server, Site
 from tests.e2e.networks import network
 from tests.e2e.small_disk import SmallDisk
 from tests.site_world import START_S, Street
+from tests.waiting import until
 
 FORGET_S = 600.0  # nobody is, while a test lasts
 STREET = Street(3, people=4, gap_m=-3.0, births=True)

@@ -17,6 +17,7 @@ import json
 import os
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -34,9 +35,10 @@ from tests.e2e.networks import network
 from tests.site_split import split_score
 from tests.site_world import START_S, Street, mistaken, play
 
-BOXES = (10, 20, 50, 100)
+BOXES = (10, 25, 50, 75, 100)
 SECONDS = 60.0
 LIVE_S = 30.0
+PICTURE = Path(__file__).resolve().parents[2] / "build" / "bench" / "many_boxes.png"
 
 
 def main() -> None:
@@ -46,6 +48,8 @@ def main() -> None:
         print(f"{boxes:5}  {people:6}  {ms:15.1f}  {1e3 * ms / people:11.1f}  {'#' * round(ms)}")
     slope = np.polyfit(np.log(BOXES), np.log([ms for _, ms in costs]), 1)[0]
     print(f"CPU time grows as boxes to the power {slope:.2f}")
+    draw([ms for _, ms in costs])
+    print(f"drawn: {PICTURE.relative_to(Path.cwd()) if PICTURE.is_relative_to(Path.cwd()) else PICTURE.name}")
     print(asyncio.run(live(100)))
     if (SHARED / "data" / "cmc").is_dir():
         for sequence in ("CMC1", "CMC2"):
@@ -67,6 +71,26 @@ def cost(boxes: int) -> tuple[int, float]:
             identity.advance(now + 0.05 + 0.1 * k)
         spent += time.thread_time() - start
     return boxes * street.people, 1e3 * spent / SECONDS
+
+
+def draw(costs_ms: Sequence[float]) -> None:
+    """The plot of CPU time over boxes."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    PICTURE.parent.mkdir(parents=True, exist_ok=True)
+    figure, axes = plt.subplots(figsize=(7, 4.5))
+    boxes = np.array(BOXES)
+    axes.plot(boxes, costs_ms, "o-", label="measured")
+    axes.plot(boxes, costs_ms[-1] / boxes[-1] * boxes, ":", color="grey", label="in proportion")
+    axes.set(xlim=(0, None), ylim=(0, None), xticks=boxes, xlabel="boxes, five people each")
+    axes.set(ylabel="CPU time of the site service a second, ms", title="who is whom on a site")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(PICTURE, dpi=120, bbox_inches="tight")
+    plt.close(figure)
 
 
 async def live(boxes: int) -> str:

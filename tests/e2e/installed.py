@@ -26,12 +26,12 @@ SYSTEM_PYTHON = "/usr/bin/python3"  # whose version the package is for
 
 
 def build_package(wheel: Path) -> Path:
-    """`make deb` of a wheel, where that is for the system's Python."""
+    """`make deb` of a wheel, where that is for the system's Python; with the servers and programs of many boxes."""
     if not shutil.which("dpkg-deb"):
         lacking("no dpkg-deb: packages are built on Debian or Ubuntu")
     asked = [SYSTEM_PYTHON, "-c", "import sys; print('-cp%d%d-' % sys.version_info[:2])"]
     tag = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
-    command = ["make", "deb", *([f"WHEEL={wheel}"] if tag in wheel.name else [])]
+    command = ["make", "deb", "EXTRAS=cpu,systemd,view,site", *([f"WHEEL={wheel}"] if tag in wheel.name else [])]
     made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900, check=False)
     assert made.returncode == 0, made.stdout + made.stderr
     (package,) = (ROOT / "dist").glob("*.deb")

@@ -29,7 +29,9 @@ def site(installed: Installed) -> Iterator[Machine]:
     machine.run("systemctl", "start", HUB, LEAF, UNIT, SITE, UPLINK)
     yield machine
     machine.run("systemctl", "stop", UPLINK, SITE, UNIT, LEAF, HUB)
-    machine.run("rm", "-r", NATS, "/etc/spoton-edge/hub.yaml", "/var/lib/private/spoton-edge-nats")
+    machine.run(
+        "rm", "-r", NATS, "/etc/spoton-edge/hub.yaml", "/var/lib/private/spoton-edge-nats", "/var/lib/spoton-edge-nats"
+    )
     installed.afresh()
 
 

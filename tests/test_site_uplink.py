@@ -24,6 +24,7 @@ from spoton_edge.site.clock import Offset
 from spoton_edge.site.digest import Digest, Pose, hull
 from spoton_edge.site.messages import BoxEvent, BoxMessage, Look, Sights
 from spoton_edge.site.outbox import Letter, Outbox
+from spoton_edge.site.streams import kept_s as kept_for
 from spoton_edge.site.uplink import Uplink
 from tests.world import OracleTracker, World, room, wanderers
 
@@ -210,6 +211,12 @@ def test_positions_go_first_where_nothing_can_be_written_and_the_loss_is_told(mo
     assert outbox.lost == {"tracks": 100 - len(positions)}
     assert sum(gaps) == outbox.lost.total()
     assert not outbox.failing
+
+
+def test_what_a_leaf_node_keeps_is_told_by_the_measured_rate() -> None:
+    kept_s = kept_for(1 << 20, 7200.0, {"tracks": 1024.0, "events": 64.0})
+    assert kept_s == {"tracks": 512.0, "events": 7200.0}, "half of the bytes each, and no longer than is asked for"
+    assert kept_for(1 << 20, 7200.0, {}) == {"tracks": 7200.0, "events": 7200.0}
 
 
 def test_looks_are_asked_of_the_daemon_and_told_once_each(tmp_path: Path) -> None:

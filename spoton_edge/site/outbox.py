@@ -25,6 +25,7 @@ ROOM_BYTES = 8 << 20
 GO_FIRST = ("tracks", "looks", "events")
 AGAIN_S = 0.5
 WRITE_S = 5.0
+RECORD_BYTES = 61  # of a message in a stream, besides: its header, checksum, name and length of the number
 
 
 class Letter(NamedTuple):
@@ -39,14 +40,16 @@ class Outbox:
 
     Attributes:
         lost: by kind, how many had to go unwritten, at most: one that nobody answered may have been written.
-        written, written_bytes: how many were, and how much that is.
+        written: how many were.
+        written_bytes: by kind, how much that is where it is kept.
         failing: why nothing can be written, if so.
         unanswered: whether that is because nobody says that it was.
     """
 
     def __init__(self, js: JetStreamContext, *, room_bytes: int = ROOM_BYTES) -> None:
         self.lost: Counter[str] = Counter()
-        self.written = self.written_bytes = 0
+        self.written = 0
+        self.written_bytes: Counter[str] = Counter()
         self.failing = ""
         self.unanswered = False
         self._failing_since = 0.0  # monotonic
@@ -93,7 +96,8 @@ class Outbox:
                 continue
             self._mind("")
             self.written += 1
-            self.written_bytes += len(letter.payload)
+            kept = len(letter.payload) + len(letter.subject) + len(letter.number) + RECORD_BYTES
+            self.written_bytes[letter.kind] += kept
             if self._letters and self._letters[0] is letter:
                 self._letters.popleft()
                 self._bytes -= len(letter.payload)

@@ -23,7 +23,9 @@ from spoton_edge.errors import CredentialError
 from spoton_edge.site import messages
 
 HUB_DOMAIN = "hub"
-POSITIONS_SHARE = 0.8  # of what a box may keep
+# Of what a box may keep. Births, deaths and crossings are a fifth to a half as many bytes as positions, and so last at
+# least twice as long.
+POSITIONS_SHARE = 0.5
 LOOKS_BYTES = 16 << 20
 REPEATS_S = 120.0  # a message that is sent again within this is kept once
 HUB_KEEPS_S = 3600.0
@@ -178,6 +180,15 @@ async def ensure_bucket(js: JetStreamContext, site: str, *, replicas: int) -> No
             num_replicas=replicas,
         ),
     )
+
+
+def kept_s(keep_bytes: int, keep_s: float, rates: Mapping[str, float]) -> dict[str, float]:
+    """For how long a box's streams keep `events` and `tracks` that come at `rates`, bytes a second as they are kept."""
+    shares = {"events": 1 - POSITIONS_SHARE, "tracks": POSITIONS_SHARE}
+    return {
+        kind: min(share * keep_bytes / rates[kind], keep_s) if rates.get(kind) else keep_s
+        for kind, share in shares.items()
+    }
 
 
 async def mind_sources(js: JetStreamContext, config: api.StreamConfig, names: Container[str]) -> list[str]:

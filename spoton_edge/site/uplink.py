@@ -204,6 +204,7 @@ class Uplink:
 
     async def _report(self, outbox: Outbox) -> None:
         """Systemd's status line; once, how long the leaf node can keep everything."""
+        uplink = self._site.uplink
         began = time.monotonic()
         measured = False
         while True:
@@ -214,7 +215,13 @@ class Uplink:
             self._systemd.status(f"{state}; {outbox.written} messages, {outbox.lost.total()} lost {outbox.failing}")
             if not measured and time.monotonic() - began > MEASURED_S and outbox.written:
                 measured = True
-                rate = outbox.written_bytes / (time.monotonic() - began)
-                hours = min((self._site.uplink.keep_mb << 20) / rate / 3600, self._site.uplink.keep_h)
-                log.info("%.1f kB/s: the leaf node keeps %.1f hours of it for a site that is away", rate / 1e3, hours)
+                rates = {kind: size / (time.monotonic() - began) for kind, size in outbox.written_bytes.items()}
+                kept_s = streams.kept_s(uplink.keep_mb << 20, uplink.keep_h * 3600, rates)
+                log.info(
+                    "%.1f kB/s: for a site that is away the leaf node keeps positions for %.1f hours, births, deaths "
+                    "and crossings for %.1f",
+                    sum(rates.values()) / 1e3,
+                    kept_s["tracks"] / 3600,
+                    kept_s["events"] / 3600,
+                )
             await asyncio.sleep(1.0)

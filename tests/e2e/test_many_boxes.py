@@ -19,12 +19,16 @@ from tests.e2e.networks import Network, network
 from tests.waiting import until
 
 BOXES = ("one", "two")
+AHEAD_S = 4.0
 
 
 class Crew:
-    """Two boxes side by side that both see 4 m of the floor between them, and all that makes them one site."""
+    """Two boxes side by side that both see 4 m of the floor between them, and all that makes them one site.
 
-    def __init__(self, network: Network, folder: Path, undo: ExitStack, *, two_ahead_s: float = 0.0) -> None:
+    The second one's clock is wrong.
+    """
+
+    def __init__(self, network: Network, folder: Path, undo: ExitStack) -> None:
         self.folder = folder
         self.servers = Site(network, folder / "nats").start()
         undo.callback(self.servers.close)
@@ -32,7 +36,7 @@ class Crew:
         self.uplinks: dict[str, Program] = {}
         for number, box in enumerate(BOXES):
             leaf = self.servers.leaf(box)
-            ahead_s = two_ahead_s if box == "two" else 0.0
+            ahead_s = AHEAD_S if box == "two" else 0.0
             daemon = self.daemons[box] = Daemon("mall", box, folder, ahead_s=ahead_s)
             undo.callback(daemon.close)
             file = uplink_file(folder / f"{box}.yaml", daemon, "mall", leaf, pose=[16.0 * number, 0.0, 0.0])
@@ -109,20 +113,10 @@ def test_somebody_who_walks_to_another_box_keeps_the_id_of_the_site_also_on_the_
     assert [camera["state"] for camera in status.cameras] == ["live", "live"]
     assert all(camera["fps"] > 0.5 for camera in status.cameras)
     assert status.people == 1
+    named = re.findall(r"box (\w+): its clock is off by (-?\d+) ms", crew.service.log)
+    assert [(box, float(off)) for box, off in named] == [("two", pytest.approx(1e3 * AHEAD_S, abs=50))]
     # No looks: they are not shared.
     assert [leaf.asked("jsz")["streams"] for leaf in crew.servers.leaves.values()] == [2, 2]
-
-
-def test_a_box_whose_clock_is_wrong_is_named_and_its_people_are_known(tmp_path: Path) -> None:
-    with ExitStack() as undo:
-        crew = Crew(undo.enter_context(network()), tmp_path, undo, two_ahead_s=4.0)
-        ids = {"one": 7, "two": 3}
-        first = crew.stand(14.0, ids, "one")[7]
-        there = crew.walk(4.0, 14.0, 1.2, person=ids)
-        assert crew.stand(there, ids, "two", first) == {3: first}
-        named = re.findall(r"box (\w+): its clock is off by (-?\d+) ms", crew.service.log)
-        assert [box for box, _ in named] == ["two"]
-        assert float(named[0][1]) == pytest.approx(4000, abs=50)
 
 
 def test_boxes_that_were_enrolled_have_their_people_known(tmp_path: Path) -> None:

@@ -63,20 +63,18 @@ def ends_as_what_was_kept_says(scene: Scene, seconds: float, happens: Mapping[fl
     assert mistaken(found, scene.truth) <= mistaken(scene.undisturbed(), scene.truth)
 
 
-def test_a_link_that_is_cut_and_a_service_that_is_killed_change_no_ids(scene: Callable[..., Scene]) -> None:
-    cut = scene()
-    ends_as_undisturbed(cut, 10.0, {2.0: "cut", 3.0: "kill_service", 7.0: "restore"})
-    assert mistaken(cut.undisturbed(), cut.truth) == 0
-
-
-@pytest.mark.usefixtures("impatient")
-def test_a_leaf_node_whose_disk_was_full_goes_on_where_it_stopped(scene: Callable[..., Scene]) -> None:
-    ends_as_undisturbed(scene(small_disk=True), 7.0, {1.5: "fill_disk", 4.5: "empty_disk"})
+def test_a_cut_link_a_killed_service_and_the_killed_leader_of_a_cluster_change_no_ids(
+    scene: Callable[..., Scene],
+) -> None:
+    cluster = scene(hubs=3)
+    happens = {1.5: "kill_leader", 2.0: "cut", 4.0: "kill_service", 5.0: "start_killed", 7.0: "restore"}
+    ends_as_undisturbed(cluster, 9.0, happens)
+    assert mistaken(cluster.undisturbed(), cluster.truth) == 0
 
 
 @pytest.mark.usefixtures("impatient")
 def test_beyond_the_bound_positions_go_first_and_the_loss_is_told(scene: Callable[..., Scene]) -> None:
-    small = scene(small_disk=True, keep_bytes=6_000, room_bytes=1_500)
+    small = scene(small_disk=True, keep_bytes=8_000, room_bytes=1_500)
     happens = {2.0: "fill_disk", 2.5: "cut", 6.5: "empty_disk", 9.0: "restore"}
     ends_as_what_was_kept_says(small, 10.0, happens)
 
@@ -103,3 +101,12 @@ def test_two_minutes_beyond_the_bound_cost_positions_only(scene: Callable[..., S
     small = scene(small_disk=True, keep_bytes=60_000, room_bytes=30_000)
     happens = {10.0: "fill_disk", 15.0: "cut", 100.0: "kill_service", 125.0: "empty_disk", 130.0: "restore"}
     ends_as_what_was_kept_says(small, 150.0, happens)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+def test_servers_of_a_cluster_killed_in_turn_for_two_minutes_change_no_ids(scene: Callable[..., Scene]) -> None:
+    happens = {5.0 + 20.0 * k: ("kill_leader", "kill_other")[k % 2] for k in range(6)}
+    happens |= {13.0 + 20.0 * k: "start_killed" for k in range(6)}
+    happens |= {50.0: "kill_service", 80.0: "cut", 100.0: "restore"}
+    ends_as_undisturbed(scene(hubs=3), 125.0, happens)

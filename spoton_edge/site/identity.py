@@ -84,7 +84,7 @@ class SiteIdentity:
         # Branches as of the end of a span, ascending.
         self._kept: list[tuple[int, Course]] = [(0, self._course.branch())]
         self._done = 0  # the last span that was gone through
-        self._measured: dict[str, str] = {}  # by box, the uplink that has measured how far its clock is off
+        self._unsettled: dict[str, str] = {}  # by box, the uplink that has not measured yet how far its clock is off
         self._late: int | None = None  # the first span that a late message belongs to
         self._late_first_s = self._late_last_s = 0.0
 
@@ -230,9 +230,12 @@ class SiteIdentity:
     def _settle(self, head: Head, now_s: float) -> None:
         """A box's clock turns out to be wrong: what its uplink told before that was known belongs elsewhere."""
         offset_s = head.offset_s
-        if offset_s is None or self._measured.get(head.box) == head.link:
+        if offset_s is None:
+            self._unsettled[head.box] = head.link
             return
-        self._measured[head.box] = head.link
+        if self._unsettled.get(head.box) != head.link:
+            return
+        del self._unsettled[head.box]
         if abs(offset_s) <= self.rules.sync_window_s:
             return
         for span in list(self._spans):

@@ -17,7 +17,8 @@ from spoton_edge.exposition import STATES, MetricsServer
 from spoton_edge.metrics import AGE_S, Figures, Histogram, StageTimer, Tally
 from spoton_edge.types import CameraStatus, Delivery, Event, GlobalTracks, Reason, StageTime, Status, Views
 from tests.steady import camera, write_detector, write_site
-from tests.test_reloading import await_that, running
+from tests.test_reloading import running
+from tests.waiting import until
 
 DASHBOARD = Path(__file__).parents[1] / "systemd" / "grafana.json"
 
@@ -203,15 +204,15 @@ def test_a_running_daemon_is_scraped(tmp_path: Path) -> None:
     with running(tmp_path, runtime={"metrics": "127.0.0.1:0"}) as site:
         metrics = site.service._metrics
         assert metrics is not None
-        await_that(lambda: scrape(metrics.port).get(("spoton_people", ("visible",))) == 4)
+        until(lambda: scrape(metrics.port).get(("spoton_people", ("visible",))) == 4)
         samples = scrape(metrics.port)
         assert samples["spoton_camera_up", ("a",)] == 1
         assert samples["spoton_stage_seconds_count", ("publish",)] > 0
         site.reload([camera("b", 10.0)], runtime={"metrics": "127.0.0.1:0"})
-        await_that(lambda: ("spoton_camera_up", ("a",)) not in scrape(metrics.port))
+        until(lambda: ("spoton_camera_up", ("a",)) not in scrape(metrics.port))
         assert scrape(metrics.port)["spoton_reloads_total", ("applied",)] == 1
         site.path.write_text("cameras: 7")
         with pytest.raises(ConfigError):
             site.service.reload()
-        await_that(lambda: scrape(metrics.port).get(("spoton_reloads_total", ("refused",))) == 1)
+        until(lambda: scrape(metrics.port).get(("spoton_reloads_total", ("refused",))) == 1)
         write_site(site.path, write_detector(tmp_path), [camera("b", 10.0)])

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-PATIENCE_S = 60.0  # machines that run tests are slow and shared
+PATIENCE_S = 40.0  # machines that run tests are slow and shared
 
 
 def until(happens: Callable[[], Any], what: object = "", within_s: float = PATIENCE_S) -> Any:

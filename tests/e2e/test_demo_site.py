@@ -13,7 +13,8 @@ from spoton_edge import models
 from spoton_edge.demo import CLIP_VARIABLE
 from tests.e2e.browser import chromium, opened
 from tests.e2e.harness import lacking
-from tests.e2e.nats import nats_server, until
+from tests.e2e.nats import nats_server
+from tests.waiting import until
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(300)]
 

@@ -18,10 +18,11 @@ import yaml
 from spoton_edge.client import Subscriber, Tracks
 from spoton_edge.types import U8
 from tests.e2e.boxes import Program, hub_file
-from tests.e2e.nats import Site, until
+from tests.e2e.nats import Site
 from tests.e2e.networks import network
 from tests.onnx_graphs import Graph
 from tests.steady import MANIFEST, SIZE, homography, write_reid
+from tests.waiting import until
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(300)]
 RATE = 10

@@ -109,6 +109,7 @@ def check(endpoint: str, snapshot: str) -> None:
     gaps = count_heard = 0
     # Where the first snapshot is there before the subscription, what was sent between is owned up to as missed.
     missed_joining: dict[str, int] = {}
+    missed_before: dict[str, int] = {}  # the first that was heard
     longest_s = 0.0
     with Subscriber(endpoint, snapshot=snapshot) as subscriber:
         last_s = time.monotonic()
@@ -125,6 +126,8 @@ def check(endpoint: str, snapshot: str) -> None:
             if isinstance(message, Missed):
                 gaps += whole and not subscriber.whole
             elif message is not None:
+                if message.kind not in heard:
+                    missed_before[message.kind] = by_kind(subscriber.missed).get(message.kind, 0)
                 heard[message.kind].append(message.seq)
                 count_heard += 1
                 if count_heard == STANDING:
@@ -135,6 +138,7 @@ def check(endpoint: str, snapshot: str) -> None:
                 "heard": heard,
                 "missed": by_kind(subscriber.missed),
                 "missed_joining": missed_joining,
+                "missed_before": missed_before,
                 "gaps": gaps,
                 "whole": subscriber.whole,
                 "unreadable": subscriber.unreadable,

@@ -342,9 +342,8 @@ def test_a_camera_whose_clock_jumps_is_named_and_stays_joined(
         relay.jump_s = jump_s
         watch.until(lambda: "clock jumped" in caplog.text, 5.0, "the jump is named")
         watch.forget()
-        watch.until(lambda: len(watch.batch_cameras) >= 20, 10.0, "batches")
-        assert np.mean(np.array(watch.batch_cameras[:20]) == 2) >= 0.7
-        assert watch.oldest_ms < 1000
+        watch.until_joined()
+        assert watch.median_age_ms() < 1000
         assert watch.capture.status()[1].state == "live"
         expected_ms = jump_s * 1e3
         skew_ms = watch.capture.status()[1].skew_ms
@@ -360,11 +359,12 @@ def test_a_camera_whose_clock_runs_fast_is_named_and_stays_joined(
     with two_cameras(pictures, 1.02) as (watch, _):
         watch.forget()
         watch.until(lambda: watch.capture.status() and "clock" in caplog.text, 25.0, "the clock is named")
-        joined = np.array(watch.batch_cameras)
-        assert np.mean(joined == 2) >= 0.7
-        assert watch.oldest_ms < 1000
-    named = [record.getMessage() for record in caplog.records if "clock" in record.getMessage()]
-    assert named == ["camera wrong: its clock runs 2.0 % fast"]
+        watch.until_joined()
+        assert watch.median_age_ms() < 1000
+    (named,) = [record.getMessage() for record in caplog.records if "clock" in record.getMessage()]
+    found = re.fullmatch(r"camera wrong: its clock runs (\d\.\d) % fast", named)
+    assert found is not None, named
+    assert 1.0 < float(found[1]) < 3.0  # by when frames arrive, which a busy machine blurs
 
 
 def test_frames_of_a_late_line_are_stamped_when_the_camera_says_that_they_were_taken(
@@ -401,9 +401,8 @@ def test_a_camera_whose_clock_is_set_wrong_is_named_and_stamped_on_arrival(
         with Watch([Source("right", cameras[0].url), Source("wrong", cameras[1].url)], stall_s=5.0) as watch:
             watch.until(lambda: "behind this box's" in caplog.text, 30.0, "the clock is named")
             watch.forget()
-            watch.until(lambda: len(watch.batch_cameras) >= 20, 10.0, "batches")
-            assert np.mean(np.array(watch.batch_cameras[:20]) == 2) >= 0.7
-            assert watch.oldest_ms < 1000
+            watch.until_joined()
+            assert watch.median_age_ms() < 1000
     finally:
         for camera in cameras:
             camera.kill()

@@ -91,7 +91,8 @@ def judge(result: dict[str, Any]) -> None:
         for kind, seqs in report["heard"].items():
             assert seqs == sorted(set(seqs)), "twice, or out of order"
             last = max(seqs[-1], result["sent"][kind])
-            assert last - seqs[0] + 1 == len(seqs) + report["missed"].get(kind, 0), "lost without a word"
+            missed = report["missed"].get(kind, 0) - report["missed_before"][kind]
+            assert last - seqs[0] + 1 == len(seqs) + missed, "lost without a word"
     for report in result["healthy"]:
         assert report["missed"] == report["missed_joining"]
     for report in result["stalled"]:

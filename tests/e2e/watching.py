@@ -66,6 +66,19 @@ class Watch:
         with self._lock:
             return list(self._ages)
 
+    def median_age_ms(self) -> float:
+        """Of all frames since `forget`."""
+        return float(np.median([age for _, age in self.ages_ms()]))
+
+    def until_joined(self) -> None:
+        """Wait until most of the last 20 batches have two cameras: a busy machine tears single ones apart."""
+
+        def joined() -> bool:
+            last = self.batch_cameras[-20:]
+            return len(last) == 20 and last.count(2) >= 14
+
+        self.until(joined, 30.0, "batches of two cameras")
+
     def longest_gap_s(self, camera: int) -> float:
         """The longest time that this camera delivered nothing, the running one included."""
         with self._lock:

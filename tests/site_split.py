@@ -17,8 +17,9 @@ from tests.site_world import START_S
 EVERY = 2  # of 4 frames a second: positions are told twice a second
 
 
-def split_score(sequence: str, boxes: Sequence[Sequence[int]]) -> float:
-    """IDF1 within 1 m of a CMC sequence, its cameras split over boxes; of one box alone, without the site."""
+def split_score(sequence: str, boxes: Sequence[Sequence[int]], first: int = 0) -> float:
+    """IDF1 within 1 m of a CMC sequence, its cameras split over boxes; of one box alone, without the site. first: the
+    frame that is told first, of `EVERY`."""
     planes = cmc_planes()
     associators = [Associator([planes[camera] for camera in cameras]) for cameras in boxes]
     names = tuple(f"box-{number}" for number in range(len(boxes)))
@@ -37,7 +38,7 @@ def split_score(sequence: str, boxes: Sequence[Sequence[int]]) -> float:
             head = Head(name, "aa", "0a", step + 1, time, 0.0, 0.005)
             if not step:
                 identity.take(BoxEvent(head, "box", place=place), time)
-            if step % EVERY == 0:
+            if step % EVERY == first:
                 use = (tracks.state == TrackState.VISIBLE) & np.isfinite(tracks.xy[:, 0])
                 some = tracks.global_id[use], tracks.xy[use], tracks.cov[use], tracks.age_s[use]
                 identity.take(Sights(head, *some), time)

@@ -96,8 +96,8 @@ class SiteMap:
                 state="connecting" if not heard.at_s else "live" if now_s - heard.at_s < SILENT_S else "offline",
                 fps=(heard.told - before) / span_s,
                 frames=heard.told,
-                dropped=heard.late,
-                bad_frames=heard.refused,
+                dropped=heard.refused,  # of no use any more, or from the future
+                bad_frames=0,
                 skew_ms=None if heard.offset_s is None else -1e3 * heard.offset_s,
             )
             for (name, heard), before in zip(identity.heard.items(), told_before, strict=True)

@@ -63,14 +63,15 @@ def test_it_runs_as_nobody_else_in_its_sandbox(site: Machine, unit: str) -> None
     assert not list((view / "root").iterdir())
 
 
-@pytest.mark.parametrize("unit", [SITE, UPLINK])
-def test_after_a_kill_it_is_back_and_at_work(site: Machine, unit: str) -> None:
+def test_after_a_kill_both_are_back_and_at_work(site: Machine) -> None:
     site.wait(lambda: is_told_of(site), "the box is told of")
-    before = site.show(unit, "MainPID")
-    site.run("systemctl", "kill", "--signal=KILL", "--kill-whom=main", unit)
-    site.wait(lambda: site.show(unit, "MainPID") not in ("0", before), "started anew")
-    site.wait(lambda: site.show(unit, "ActiveState") == "active" and is_told_of(site), "at work again")
-    assert site.show(unit, "NRestarts") == "1"
+    before = {unit: site.show(unit, "MainPID") for unit in (SITE, UPLINK)}
+    site.run("systemctl", "kill", "--signal=KILL", "--kill-whom=main", SITE, UPLINK)
+    for unit, pid in before.items():
+        site.wait(lambda unit=unit, pid=pid: site.show(unit, "MainPID") not in ("0", pid), f"{unit} is started anew")
+    site.wait(lambda: all(site.show(unit, "ActiveState") == "active" for unit in before), "both are READY")
+    site.wait(lambda: is_told_of(site), "at work again")
+    assert [site.show(unit, "NRestarts") for unit in before] == ["1", "1"]
 
 
 def test_a_key_that_is_not_there_is_said_and_not_tried_again(site: Machine) -> None:

@@ -1,6 +1,6 @@
 """Which foot points could be which tracks, and which could be in one place. The twins are in `tests/reference_identity.py`."""
 
-from libc.math cimport NAN, isfinite, sqrt
+from libc.math cimport INFINITY, NAN, isfinite, sqrt
 from libc.stdint cimport int64_t, uint8_t
 
 import numpy as np
@@ -19,6 +19,7 @@ cdef enum:
 
 cdef enum:
     VISIBLE = 0
+    SIDE = 5  # of FootPoint
 
 
 def open_pairs(
@@ -30,9 +31,9 @@ def open_pairs(
     const double[:, :, ::1] cov not None,
     double limit,
 ):
-    """The gate: which of T foot points could be which of M tracks; start (T + 1,), row (E,), column (E,), row after row.
+    """The gate: which of T foot points could be which of M tracks; start (T + 1,), and row, column, d2 (E,), row after row.
 
-    A pair is open within a squared Mahalanobis distance of `limit`. What is not `placed` (T,) has no pairs.
+    A pair is open within a squared Mahalanobis distance d2 of `limit`. What is not `placed` (T,) has no pairs.
     """
     cdef Py_ssize_t rows = xy.shape[0], tracks = state.shape[0], i, e
     cdef int edges
@@ -46,11 +47,12 @@ def open_pairs(
         raise ValueError(f"{rows} foot points and {tracks} tracks are too many pairs")
     start_ = np.zeros(rows + 1, np.int32)
     if rows == 0 or tracks == 0:
-        return start_, np.zeros(0, np.int32), np.zeros(0, np.int32)
+        return start_, np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0)
     cdef int[::1] start = start_
     cdef int[::1] found = np.empty(rows * tracks, np.int32)
     # Where the placed feet are, and behind that squared distances, and lanes.
-    cdef double[::1] numbers = np.empty(2 * rows + rows * tracks + GROUND_LANES * tracks)
+    numbers_ = np.empty(2 * rows + rows * tracks + GROUND_LANES * tracks)
+    cdef double[::1] numbers = numbers_
     cdef char[::1] scratch = np.empty(tracks * sizeof(ground_reach), np.int8)
     cdef double *at = &numbers[0]
     feet.rows, feet.xy, feet.r, feet.lag_s = <int>rows, at, &r[0, 0], &lag_s[0]
@@ -77,7 +79,32 @@ def open_pairs(
             for e in range(start[i], start[i + 1]):
                 row[e] = <int>i
                 column[e] = found[e]
-    return start_, row_, column_
+    return start_, row_, column_, numbers_[2 * rows : 2 * rows + edges]
+
+
+def at_sides(
+    const uint8_t[::1] foot not None,
+    const uint8_t[::1] gone not None,
+    const int[::1] row not None,
+    const int[::1] column not None,
+    const double[::1] d2 not None,
+    double limit,
+    double[::1] bonus not None,
+):
+    """Rule out, -inf in `bonus` (E,), that tracklets (T,) cut by a picture's side, by `foot` FootPoint, are tracks farther
+
+    than a squared distance `limit`, and that any is one of the tracks (M,) that have `gone`; those beyond M have not.
+    """
+    cdef Py_ssize_t e, edges = row.shape[0]
+    if column.shape[0] != edges or d2.shape[0] != edges or bonus.shape[0] != edges:
+        raise ValueError("row, column, d2 and bonus must have the same number of pairs")
+    for e in range(edges):
+        if not 0 <= row[e] < foot.shape[0] or column[e] < 0:
+            raise ValueError(f"no pair {row[e]}, {column[e]}")
+    with nogil:
+        for e in range(edges):
+            if (foot[row[e]] == SIDE and d2[e] > limit) or (column[e] < gone.shape[0] and gone[column[e]]):
+                bonus[e] = -INFINITY
 
 
 def stay(

@@ -18,7 +18,7 @@ from spoton_edge.births import begin
 from spoton_edge.census import Census, Step
 from spoton_edge.corrections import exchange_mistaken, join_twins, part_impostors
 from spoton_edge.crop_schedule import CropSchedule
-from spoton_edge.departures import forget, retire
+from spoton_edge.departures import forget, going_out, retire
 from spoton_edge.gallery import Appearance
 from spoton_edge.global_track import Motion, TrackTable
 from spoton_edge.ground_plane import GroundPlane, Site
@@ -94,7 +94,8 @@ class Associator:
         seen, held = step.seen, step.held
 
         # Who is whom: by gate, cost and one-to-one assignment, with habit for hysteresis.
-        found = match_tracklets(step, census, tracks.now_ns - self._lost_ns, policy)
+        gone = going_out(tracks, site)
+        found = match_tracklets(step, census, gone, tracks.now_ns - self._lost_ns, policy)
 
         # Where they are, strangers included; that they are people at all; what they look like.
         fuse(step, found.track, census, site, policy)

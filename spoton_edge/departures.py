@@ -6,9 +6,10 @@ import numpy as np
 
 from spoton_edge._ext import evidence
 from spoton_edge.census import Census, Step
+from spoton_edge.global_track import TrackTable
 from spoton_edge.ground_plane import Site
 from spoton_edge.policy import Policy
-from spoton_edge.types import Event
+from spoton_edge.types import Bool, Event
 
 
 def retire(step: Step, census: Census, site: Site, policy: Policy) -> None:
@@ -43,6 +44,23 @@ def retire(step: Step, census: Census, site: Site, policy: Policy) -> None:
     for about in (census.not_he, census.named_ns, census.parted):
         for uid in about.keys() - known:
             del about[uid]
+
+
+def going_out(tracks: TrackTable, site: Site) -> Bool:
+    """Which tracks (M,) were last seen cut by a picture's side, and by their pace before that are in no view any more.
+
+    A tracker goes on with whoever comes in there at that moment. If it is the same person who turned back, he is
+    recognised as anybody is who comes in.
+    """
+    record = tracks.record
+    gone = np.zeros(len(record), np.bool_)
+    cut = np.flatnonzero(record["seen_ns"] > record["whole_ns"])
+    if len(cut):
+        gap_s = (tracks.now_ns - record["whole_ns"][cut]) * 1e-9
+        whole_xy = record["whole_xy"][cut]
+        by_now = whole_xy + gap_s[:, None] * record["whole_velocity"][cut]
+        gone[cut] = site.watched(whole_xy) & ~site.watched(by_now)
+    return gone
 
 
 def forget(step: Step, census: Census, forget_ns: int, most: int) -> None:

@@ -27,12 +27,13 @@ class Match:
     explained: Bool  # (T,) somebody known could have been in this place
 
 
-def match_tracklets(step: Step, census: Census, lost_since_ns: int, policy: Policy) -> Match:
+def match_tracklets(step: Step, census: Census, gone: Bool, lost_since_ns: int, policy: Policy) -> Match:
     """The track of each tracklet of the step.
 
-    Evidence adds up: how well the place fits, what the crop looks like, how tall it is, and whom it was before. What
-    shows somebody best who was lost, at `lost_since_ns` or later, is nobody's for now: he is not there for sure, and
-    not anybody else.
+    Evidence adds up: how well the place fits, what the crop looks like, how tall it is, and whom it was before. At a
+    picture's side, where people come and go, a tracklet is somebody only where he is expected, and never one of those
+    who have `gone` out there (M,). What shows somebody best who was lost, at `lost_since_ns` or later, is nobody's for
+    now: he is not there for sure, and not anybody else.
     """
     seen, held, table = step.seen, step.held, census.tracks
     record, state, cov = table.record, table.state, table.cov
@@ -43,7 +44,7 @@ def match_tracklets(step: Step, census: Census, lost_since_ns: int, policy: Poli
         state, cov = np.concatenate([state, their_state]), np.concatenate([cov, their_cov])
         standing = np.concatenate([standing, np.full(len(lost), LOST, np.uint8)])
     xy, r, lag_s, placed = seen.ground_xy, seen.ground_cov, step.lag_s, step.placed.view(np.uint8)
-    start, row, column = matching.open_pairs(xy, r, lag_s, placed, state, cov, policy.gate)
+    start, row, column, d2 = matching.open_pairs(xy, r, lag_s, placed, state, cov, policy.gate)
     bonus, cosine = census.looks.compare(seen, row, record, column)
     census.stature.compare(seen, row, record, column, bonus)
     if policy.steady_tracklets:
@@ -54,6 +55,7 @@ def match_tracklets(step: Step, census: Census, lost_since_ns: int, policy: Poli
         margin = census.book.entry["margin"][step.at]
         leads = policy.habit_nats, policy.habit_margin, policy.habit_sd_m
         matching.trust(held, margin, r, start, column, *leads, bonus)
+    matching.at_sides(seen.foot, gone.view(np.uint8), row, column, d2, policy.side_gate, bonus)
     stranger = -log(policy.stranger_per_m2)
     limits = policy.gate, policy.sweeps, policy.leads
     pairs = start, column, bonus, cosine

@@ -11,6 +11,7 @@ class Policy:
 
     # Matching tracklets to tracks.
     gate: float = 25.0  # squared Mahalanobis distance, 2 degrees of freedom: five standard deviations
+    side_gate: float = 6.0  # of a box cut by the picture's side, 95 in 100: another may just come in where one goes
     stranger_per_m2: float = 0.005  # density of boxes that are nobody known, per camera and frame
     # A single-camera tracker's word counts only where it knows more than the floor does: where foot points are far
     # less sure than boxes are wide, and no other box of the camera continues the tracklet nearly as well.

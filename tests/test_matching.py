@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from spoton_edge._ext import births, competition, fusion, matching, similarity
 from spoton_edge.assignment import assign
 from spoton_edge.global_track import TRACK
-from spoton_edge.types import F8
+from spoton_edge.types import F8, FootPoint
 from tests import reference_identity as twin
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -73,7 +73,7 @@ def test_the_gate_opens_the_pairs_its_twin_opens(seed: int, rows: int, count: in
     if rows:
         xy[0] = np.nan
     placed = rng.random(rows) < 0.8
-    start, row, column = matching.open_pairs(xy, r, lag_s, placed.view(np.uint8), state, cov, 9.0)
+    start, row, column, d2 = matching.open_pairs(xy, r, lag_s, placed.view(np.uint8), state, cov, 9.0)
     assert row.tolist() == np.repeat(np.arange(rows), np.diff(start)).tolist()
     want = [
         (i, j)
@@ -82,6 +82,22 @@ def test_the_gate_opens_the_pairs_its_twin_opens(seed: int, rows: int, count: in
         if placed[i] and twin.distance2(state[j], cov[j], xy[i], r[i], lag_s[i]) <= 9
     ]
     assert list(zip(row.tolist(), column.tolist(), strict=True)) == want
+    np.testing.assert_allclose(d2, [twin.distance2(state[j], cov[j], xy[i], r[i], lag_s[i]) for i, j in want])
+
+
+@given(SEEDS, st.integers(0, 9), st.integers(1, 5))
+def test_at_a_pictures_side_one_must_be_where_he_is_expected_and_who_has_gone_is_nowhere(
+    seed: int, rows: int, count: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    foot, gone = rng.integers(0, len(FootPoint), rows).astype(np.uint8), rng.random(count) < 0.3
+    row, column = (at.astype(np.int32) for at in np.nonzero(rng.random((rows, count + 1)) < 0.7))
+    d2, bonus = rng.uniform(0, 12, len(row)), np.ones(len(row))
+    matching.at_sides(foot, gone.view(np.uint8), row, column, d2, 6.0, bonus)
+    out = [*gone.tolist(), False]  # the last is one of the lost, who come after the tracks
+    want = [out[j] or (foot[i] == FootPoint.SIDE and d > 6) for i, j, d in zip(row, column, d2, strict=True)]
+    assert np.isneginf(bonus).tolist() == want
+    assert (bonus[~np.array(want, np.bool_)] == 1).all()
 
 
 @given(SEEDS, st.integers(0, 9), st.integers(1, 5))
@@ -131,7 +147,7 @@ def compete_as_the_twin(
     standing = rng.choice(3, count, p=[0.3, 0.5, 0.2]).astype(np.uint8)
     bonus = rng.normal(0, 1, (len(camera), count))
     placed = np.ones(len(camera), np.uint8)
-    start, row, column = matching.open_pairs(xy, r, lag_s, placed, state, cov, 25.0)
+    start, row, column, _ = matching.open_pairs(xy, r, lag_s, placed, state, cov, 25.0)
     match, distance_m, cosine, margin, explained = competition.compete(
         camera,
         xy,

@@ -59,7 +59,8 @@ def going_out(tracks: TrackTable, site: Site) -> Bool:
         gap_s = (tracks.now_ns - record["whole_ns"][cut]) * 1e-9
         whole_xy = record["whole_xy"][cut]
         by_now = whole_xy + gap_s[:, None] * record["whole_velocity"][cut]
-        gone[cut] = site.watched(whole_xy) & ~site.watched(by_now)
+        was_in_view, is_in_view = site.watched(np.concatenate([whole_xy, by_now])).reshape(2, -1)
+        gone[cut] = was_in_view & ~is_in_view
     return gone
 
 

@@ -41,8 +41,8 @@ def test_most_people_keep_their_ids_over_a_stretch_that_nobody_sees(
     assert all(truth.hidden(handoff) > 0 for handoff in truth.handoffs())
     result = scored(truth, site, tmp_path)
     assert result.handoffs == 28
-    assert result.kept >= 18
-    assert result.taken_over <= 5
+    assert result.kept >= 20
+    assert result.taken <= 3
 
 
 def test_two_walkers_in_a_laboratory_keep_one_id_each_and_nobody_who_sits_has_it(

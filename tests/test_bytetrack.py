@@ -1,7 +1,6 @@
 """The compiled ByteTrack against the published implementation's answers and against its slow twin."""
 
 import os
-import resource
 import sys
 import threading
 import time
@@ -19,6 +18,7 @@ from scipy.optimize import linear_sum_assignment
 from spoton_edge._ext.bytetrack import ByteTracker, MultiCameraTracker
 from spoton_edge.types import F4, Detections
 from tests import mot17, reference
+from tests.process import resident_bytes
 
 EMPTY = np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
 
@@ -213,10 +213,6 @@ def test_plain_iou_and_pascal_iou_differ_where_a_pixel_decides() -> None:
         tracker = ByteTracker(pascal_iou=pascal_iou)
         tracker.update(*first)
         assert tracker.update(*second).track_id.tolist() == expected
-
-
-def resident_bytes() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="no /proc to read the memory in use from")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import threading
 import time
 from pathlib import Path
@@ -16,6 +15,7 @@ from spoton_edge.capture import Capture, Source, save_snapshot
 from spoton_edge.errors import CameraError, UsageError
 from spoton_edge.types import FrameBatch
 from tests.footage import number_in, picture, write_clip
+from tests.process import resident_bytes
 
 
 def batches_of(sources: list[Source], **options: object) -> list[tuple[list[int], list[int], list[int], list[int]]]:
@@ -376,16 +376,13 @@ def test_a_snapshot_that_cannot_be_written_or_taken_is_one_clear_line(tmp_path: 
 
 
 def test_memory_does_not_grow_with_time() -> None:
-    def rss_kib() -> int:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
-
     before = 0
     with Capture([Source("a", "test:640x360"), Source("b", "test:640x360", crop=(2, 2, 400, 300))], pace="fast") as run:
         for count, batch in enumerate(run):
             assert len(batch) == 2
             if count == 300:
-                before = rss_kib()
+                before = resident_bytes()
             if count == 1500:
                 break
     # 1,200 pictures of 675 KiB and as many crops went by.
-    assert rss_kib() - before < 8 * 1024
+    assert resident_bytes() - before < 8 << 20

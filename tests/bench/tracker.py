@@ -9,7 +9,6 @@ The floor is `floor.c`, built here with -Ofast -march=native: the bare IoU, Kalm
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import tempfile
 import time
@@ -22,6 +21,7 @@ import numpy as np
 from spoton_edge._ext.bytetrack import ByteTracker, MultiCameraTracker
 from spoton_edge.types import F4, Detections
 from tests.bench._crowd import crowd
+from tests.process import resident_bytes
 
 FLOOR = Path(__file__).with_name("floor.c")
 FRAMES = {0: 300, 10: 300, 40: 300, 100: 300, 300: 150}
@@ -125,7 +125,7 @@ def churn(frames: int = 20_000, people: int = 40) -> None:
         tracks = tracker.update(xyxy, score)
         times[frame] = (time.thread_time_ns() - start) / 1e3
         if frame in (1000, frames - 1):
-            resident.append(int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize())
+            resident.append(resident_bytes())
     first, last = np.median(times[100:1100]), np.median(times[-1000:])
     print(
         f"churn, {people} people, {frames} frames, {tracks.track_id.max()} ids: {first:.2f} us in the first thousand,"

@@ -13,14 +13,12 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-import resource
 import select
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Mapping
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,6 +27,7 @@ import zmq
 from spoton_edge.client import Missed, Subscriber
 from spoton_edge.publisher import Publisher
 from tests.messages import CAMERA_NUMBERS, CAPTURED_NS, encoder, handoff, people, site, status
+from tests.process import resident_bytes
 
 RATE_HZ = 30.0
 SILENCE_S = 3.0
@@ -189,10 +188,6 @@ def raw(endpoint: str, sockets: int, seed: int) -> None:
 
 def digest(payload: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()
-
-
-def resident_bytes() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 def say(what: dict[str, Any]) -> None:

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import gc
 import json
-import os
 import random
-import resource
 import socket
 import sys
 import tempfile
@@ -32,6 +30,7 @@ from spoton_edge.preview import Preview
 from spoton_edge.publisher import Publisher
 from spoton_edge.types import FrameBatch
 from tests.messages import CAMERA_NUMBERS, CAMERAS, CAPTURED_NS, encoder, people, site
+from tests.process import descriptors, resident_bytes
 from tests.waiting import until
 
 EACH = 40  # messages by one connection; more would only be refused
@@ -124,14 +123,6 @@ def endpoints(publishers: list[Publisher], preview: str, control: str) -> Iterat
         yield str(publisher.snapshot_endpoint), zmq.DEALER
     yield preview, zmq.XSUB
     yield control, zmq.DEALER
-
-
-def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
-
-
-def resident_bytes() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 def run(messages: int, seed: int = 0) -> dict[str, Any]:

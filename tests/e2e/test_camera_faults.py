@@ -20,6 +20,7 @@ from tests.e2e.harness import lacking
 from tests.e2e.relay import Relay
 from tests.e2e.rtsp import RtspCamera, access_units, need_server
 from tests.e2e.watching import Watch
+from tests.process import descriptors, resident_bytes
 
 WINDOW_MS = 100.0
 MOST_GAP_S = 2 * WINDOW_MS / 1e3 + 1.0
@@ -210,12 +211,9 @@ def test_a_camera_comes_back_with_the_default_patience(patient_site: Site, fault
         fault(patient_site)  # type: ignore[operator]
 
 
-def fds() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
-
-
-def rss_kib() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
+def holding() -> tuple[int, int, int]:
+    """Descriptors, threads and bytes of this process."""
+    return descriptors(), threading.active_count(), resident_bytes()
 
 
 @pytest.mark.soak
@@ -225,11 +223,11 @@ def test_every_fault_over_again_leaks_nothing(pictures: dict[str, Path]) -> None
         for _ in range(4):
             for fault in FAULTS[1:]:  # absent at start is once
                 fault(site)
-            held.append((fds(), threading.active_count(), rss_kib()))
+            held.append(holding())
     # What is allocated once is allocated after the first round; the relay of a lost connection may just be ending.
     assert abs(held[-1][0] - held[1][0]) <= 4, held
     assert abs(held[-1][1] - held[1][1]) <= 4, held
-    assert held[-1][2] - held[1][2] < 16 * 1024, held
+    assert held[-1][2] - held[1][2] < 16 << 20, held
 
 
 def cycles(pictures: dict[str, Path], count: int) -> None:
@@ -244,10 +242,10 @@ def cycles(pictures: dict[str, Path], count: int) -> None:
                 camera.start()
                 watch.until_fresh(0, BACK_S)
                 if cycle == 4:  # what is allocated once is allocated by now
-                    before = fds(), threading.active_count(), rss_kib()
-            after = fds(), threading.active_count(), rss_kib()
+                    before = holding()
+            after = holding()
         assert after[:2] == before[:2]
-        assert after[2] - before[2] < 16 * 1024, f"{before[2]} -> {after[2]} KiB"
+        assert after[2] - before[2] < 16 << 20, f"{before[2]} -> {after[2]} bytes"
     finally:
         camera.kill()
 

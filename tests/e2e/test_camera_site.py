@@ -14,8 +14,6 @@ import pytest
 import yaml
 
 from spoton_edge.client import Event, Message, Status, Subscriber, Tracks
-from tests.clip import find_detector
-from tests.conftest import SHARED
 from tests.e2e.daemon import Daemon, running
 from tests.e2e.rtsp import RtspCamera, access_units, need_server
 
@@ -61,11 +59,8 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+def site(tmp_path: Path, detector: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     need_server()
-    detector = find_detector(SHARED)
-    if detector is None:
-        pytest.skip("no detector: neither ../shared/models nor the cache has one")
     (tmp_path / "door").write_text(f"{USER}:{PASSWORD}\n")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     made = Site(tmp_path, detector)

@@ -10,17 +10,13 @@ import yaml
 
 from spoton_edge import cli, control, recording
 from spoton_edge.client import Tracks
-from tests.clip import find_clip, find_detector, write_site
-from tests.conftest import SHARED
+from tests.clip import write_site
 from tests.e2e.daemon import hear, running
 
 
 def test_a_recording_of_a_daemon_replays_to_what_it_published(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    clip: Path, detector: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    clip, detector = find_clip(SHARED), find_detector(SHARED)
-    if clip is None or detector is None:
-        pytest.skip("no vtest.avi or no detector")
     site = write_site(tmp_path, clip, detector)
     endpoint = yaml.safe_load(site.read_text())["runtime"]["control"]
     with running(site, tmp_path, "--wait-for-subscriber", "60") as daemon:

@@ -2,8 +2,6 @@
 
 import json
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,11 +10,7 @@ from spoton_edge.client import Subscriber, Tracks
 from spoton_edge.errors import ExitCode
 from tests.clip import write_site
 from tests.e2e.daemon import Daemon, running
-
-
-def spoton(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "spoton_edge", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+from tests.test_cli import spoton
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from spoton_edge.types import (
     Views,
 )
 from spoton_edge.wire import Encoder
+from tests.e2e.ports import free_port
 
 CAMERAS = ("west", "east")
 PX_PER_M = 80.0
@@ -98,7 +99,8 @@ class Walk:
 
 
 class Feed:
-    """Publishes a walk at 15 Hz, its handoffs as events and a status each second, in a thread, until closed."""
+    """Publishes a walk at 15 Hz, its handoffs as events and a status each second, in a thread, until closed; then
+    another may begin on the same ports."""
 
     def __init__(
         self,
@@ -106,13 +108,14 @@ class Feed:
         count: int = 3,
         first_id: int = 1,
         run: str = "00ff00ff",
-        bind: str = "tcp://127.0.0.1:0",
-        snapshot: str = "tcp://127.0.0.1:0",
+        bind: str | None = None,
+        snapshot: str | None = None,
         names: tuple[str, ...] = CAMERAS,
         site: str = "hall",
     ) -> None:
         self.walk = Walk(count, first_id)
         self.encoder = Encoder(site, "box-1", run, names)
+        bind, snapshot = (given or f"tcp://127.0.0.1:{free_port()}" for given in (bind, snapshot))
         self.publisher = Publisher(self.encoder, [bind], snapshot=snapshot)
         self.endpoint, self.snapshot = self.publisher.endpoints[0], str(self.publisher.snapshot_endpoint)
         self.sent = 0

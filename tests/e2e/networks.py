@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import secrets
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tests.e2e.line import Line
+from tests.e2e.ports import free_port
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,7 @@ class Loopback:
         return Place(name, "127.0.0.1", "127.0.0.1")
 
     def free_port(self, place: Place) -> int:
-        with socket.socket() as probe:
-            probe.bind((place.reach, 0))
-            return int(probe.getsockname()[1])
+        return free_port()
 
     def way(self, source: Place, target: Place, port: int) -> tuple[str, int]:
         line = Line((target.reach, port))

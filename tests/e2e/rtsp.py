@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import struct
 import subprocess
 import threading
@@ -17,6 +16,7 @@ import av
 
 from spoton_edge.types import U8
 from tests.e2e.harness import lacking
+from tests.e2e.ports import free_port
 from tests.footage import SIZE, picture
 
 SYSTEM_PYTHON = "/usr/bin/python3"
@@ -32,12 +32,6 @@ def need_server() -> None:
             "no RTSP server: install python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base "
             "gstreamer1.0-plugins-good gstreamer1.0-plugins-bad"
         )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def certificate(path: Path) -> Path:

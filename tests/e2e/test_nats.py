@@ -112,17 +112,20 @@ def test_a_cluster_of_three_goes_on_without_one(any_network: Network, tmp_path: 
     async def ask() -> list[int]:
         client = await nats.connect([hub.url for hub in site.hubs], max_reconnect_attempts=-1)
         js = client.jetstream(timeout=20.0)
+
+        async def told(subject: str) -> int:
+            while True:
+                try:
+                    return (await js.publish(subject, b"", timeout=2.0, headers={"Nats-Msg-Id": subject})).seq
+                except nats.errors.Error:  # no leader yet
+                    await asyncio.sleep(0.1)
+
         await js.add_stream(StreamConfig(name="ALL", subjects=["all.>"], num_replicas=3))
-        before = await js.publish("all.1", b"")
+        before = await told("all.1")
         site.hubs[0].kill()
-        after = None
-        while after is None:
-            try:
-                after = await js.publish("all.2", b"", timeout=2.0)
-            except nats.errors.Error:  # no leader yet
-                await asyncio.sleep(0.1)
+        after = await told("all.2")
         await client.close()
-        return [before.seq, after.seq]
+        return [before, after]
 
     try:
         site.start()

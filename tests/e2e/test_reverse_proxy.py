@@ -17,6 +17,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from tests.e2e.harness import lacking
+from tests.e2e.ports import free_port
 from tests.waiting import until
 from tests.web import ROOT, Served, serving
 
@@ -85,9 +86,7 @@ def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxied]:
         lacking("nginx and openssl (Debian's packages): the reverse proxy of the live map")
     scratch = tmp_path_factory.mktemp("nginx")
     trust = certificate(scratch)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     view = ["-m", "spoton_edge", "view", "ipc:///nobody", "--bind", "127.0.0.1:0", "--host", NAME]
     with serving(*view) as served:
         found = SERVER.search((ROOT / "README.md").read_text())

@@ -99,7 +99,13 @@ def test_somebody_who_walks_to_another_box_keeps_the_id_of_the_site_also_on_the_
         there = crew.walk(8.0, 10.0, 1.2, person=ids)
         assert crew.stand(there, ids, "two", first) == {3: first}
         crew.walk(2.0, 19.6, person=ids)
-        told = list(iter(lambda: watching.receive(0.0), None))
+        told: list[object] = []
+
+        def caught_up() -> bool:
+            told.extend(iter(lambda: watching.receive(0.0), None))
+            return {"site", "status"} <= watching.latest.keys()
+
+        until(caught_up, "the map's site and status")
     events = [message for message in told if isinstance(message, Event)]
     assert ("handed_off", first, "one", "two") in [(e.event, e.id, e.from_camera, e.camera) for e in events]
     people = [person for message in told if isinstance(message, Tracks) for person in message.tracks]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import nats
 import pytest
@@ -111,16 +112,20 @@ def test_a_cluster_of_three_goes_on_without_one(any_network: Network, tmp_path: 
 
     async def ask() -> list[int]:
         client = await nats.connect([hub.url for hub in site.hubs], max_reconnect_attempts=-1)
-        js = client.jetstream(timeout=20.0)
+        js = client.jetstream(timeout=2.0)
 
-        async def told(subject: str) -> int:
+        async def done(request: Callable[[], Awaitable[Any]]) -> Any:
             while True:
                 try:
-                    return (await js.publish(subject, b"", timeout=2.0, headers={"Nats-Msg-Id": subject})).seq
+                    return await request()
                 except nats.errors.Error:  # no leader yet
                     await asyncio.sleep(0.1)
 
-        await js.add_stream(StreamConfig(name="ALL", subjects=["all.>"], num_replicas=3))
+        async def told(subject: str) -> int:
+            once = {"Nats-Msg-Id": subject}  # however often it is sent
+            return int((await done(lambda: js.publish(subject, b"", headers=once))).seq)
+
+        await done(lambda: js.add_stream(StreamConfig(name="ALL", subjects=["all.>"], num_replicas=3)))
         before = await told("all.1")
         site.hubs[0].kill()
         after = await told("all.2")

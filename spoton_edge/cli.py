@@ -180,7 +180,7 @@ def parser() -> argparse.ArgumentParser:
     many = _verb(
         verbs, "demo-site", _demo_site, "The same clip on two boxes, a simulated third, and the hub of their site"
     )
-    many.add_argument("--seconds", type=float, metavar="N", help="of the clip; default: $DEMO_SECONDS, else all of it")
+    many.add_argument("--seconds", type=float, metavar="N", help="to show; default: $DEMO_SECONDS, else the whole clip")
     many.add_argument("--out", type=Path, default=Path("demo-site-map.png"), metavar="PNG", help="default: %(default)s")
     _cache(many)
 

@@ -56,7 +56,10 @@ class HubPublish(Section):
     """Where the whole site is published as a box publishes itself, its boxes in the place of cameras."""
 
     bind: tuple[Endpoint, ...] = Field(default=(), description="endpoints for subscribers; []: nowhere")
-    snapshot: Endpoint | None = Field(default=None, description="endpoint that answers with the state as it is")
+    snapshot: Endpoint | None = Field(
+        default=None,
+        description="endpoint that answers with the state as it is; default: the port after `bind`'s first",
+    )
     insecure: Flag = Field(default=False, description="allow endpoints that other machines can reach, unencrypted")
 
 

@@ -93,20 +93,20 @@ def write_box(scratch: Path, machine: Machine, port: int, shipped: config.Site) 
     return box
 
 
-def write_hub(scratch: Path, hub: Machine, port: int, boxes: list[Box]) -> tuple[Path, str, str]:
-    """The site service's file; with where the whole site is published, and its snapshots."""
-    endpoint, snapshot = f"ipc://{scratch}/site", f"ipc://{scratch}/site-snapshot"
+def write_hub(scratch: Path, hub: Machine, port: int, boxes: list[Box]) -> tuple[Path, str]:
+    """The site service's file; with where the whole site is published."""
+    endpoint = f"ipc://{scratch}/site"
     told = {
         "site": SITE,
         "server": f"tls://{hub.address}:{port}",
         "nkey": str(scratch / "nats" / "service.key"),
         "ca": str(scratch / "nats" / "ca.pem"),
         "boxes": [{"name": box.name} for box in boxes],
-        "publish": {"bind": [endpoint], "snapshot": snapshot},
+        "publish": {"bind": [endpoint]},
     }
     path = scratch / "hub.yaml"
     path.write_text(json.dumps(told, indent=2))  # which is YAML, too
-    return path, endpoint, snapshot
+    return path, endpoint
 
 
 def _turned(camera: config.Camera, pose: tuple[float, float, float]) -> config.Camera:

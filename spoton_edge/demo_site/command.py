@@ -41,7 +41,8 @@ TELL_S = 15.0  # where nobody sees a progress bar
 
 
 def run(*, seconds: float | None = None, out: Path = Path("demo-site-map.png"), cache: Path | None = None) -> int:
-    """Run the demo and return the exit code. seconds: of the clip; None: all of it; out: where the picture goes."""
+    """Run the demo and return the exit code. seconds: from when the site knows somebody; None: the whole clip; out:
+    where the picture goes."""
     console = Console()
     check_out(out)
     # The picture is painted in this process: what capture notes meanwhile is no news.
@@ -59,7 +60,7 @@ def run(*, seconds: float | None = None, out: Path = Path("demo-site-map.png"), 
         shipped = write_site(scratch)
         crew = Crew(programs, machines, scratch, shipped, server, folder)
         console.print(crew.where, markup=False)
-        page = undo.enter_context(live_page(crew.endpoint, "--snapshot", crew.snapshot))
+        page = undo.enter_context(live_page(crew.endpoint))
         page.start()
         console.print(page.said, markup=False, soft_wrap=True)
         capture = build_capture(shipped, fast=True)
@@ -74,7 +75,7 @@ def run(*, seconds: float | None = None, out: Path = Path("demo-site-map.png"), 
         console.print(summary(story))
         console.print(f"wrote {out}")
         _stay(page, console)
-    return ExitCode.STOPPED if story.whole.frames else ExitCode.UNEXPECTED
+    return ExitCode.STOPPED if story.whole.trails() else ExitCode.UNEXPECTED
 
 
 class Crew:
@@ -82,7 +83,7 @@ class Crew:
 
     Attributes:
         where: on what it all runs, in words.
-        endpoint, snapshot: where the whole site is published.
+        endpoint: where the whole site is published.
         daemons: of the boxes with cameras.
     """
 
@@ -97,7 +98,7 @@ class Crew:
         self.where = f"a hub and {len(places)} boxes on {on or 'a network namespace each'}"
         ports = plan.enroll(scratch / "nats", hub, places)
         self.boxes = [plan.write_box(scratch, place, ports[place.name], shipped) for place in places]
-        self._file, self.endpoint, self.snapshot = plan.write_hub(scratch, hub, ports["hub"], self.boxes)
+        self._file, self.endpoint = plan.write_hub(scratch, hub, ports["hub"], self.boxes)
         self.daemons = [self._daemon(box, cache) for box in self.boxes if box.name in CAMERA_BOXES]
         begun = programs.start("hub", hub, [server, "--config", "hub.conf"], scratch / "nats" / "hub")
         begun.until_said("Server is ready", START_S)
@@ -163,7 +164,8 @@ class Simulated:
 def follow(crew: Crew, story: SiteStory, console: Console, seconds: float | None, limit_s: float | None) -> None:
     """Listen to the whole site until the clip or the time is over, and show it meanwhile.
 
-    seconds: to end after, if given; limit_s: how long it is going to take, if that is known.
+    seconds: to end after, from when the site knows somebody, if given; limit_s: about how long it is going to take, if
+    that is known.
     """
     progress = Progress(TextColumn("seconds"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     task = progress.add_task("seconds", total=limit_s)
@@ -171,7 +173,7 @@ def follow(crew: Crew, story: SiteStory, console: Console, seconds: float | None
     with ExitStack() as undo:
         simulated = Simulated(next(box for box in crew.boxes if box.name == SIMULATED))
         undo.callback(simulated.close)
-        whole = undo.enter_context(Subscriber(crew.endpoint, snapshot=crew.snapshot))
+        whole = undo.enter_context(Subscriber(crew.endpoint))
         cameras = [box for box in crew.boxes if box.name in CAMERA_BOXES]
         # At once: each daemon begins when it is listened to, and both show the same clip.
         heard = {
@@ -182,7 +184,7 @@ def follow(crew: Crew, story: SiteStory, console: Console, seconds: float | None
         }
         crew.join()
         live = undo.enter_context(Live(progress, console=console, refresh_per_second=4, transient=True))
-        for passed_s in _until_over(crew, seconds):
+        for passed_s in _until_over(crew, story, seconds):
             while (message := whole.receive(0.0)) is not None:
                 story.hear_site(message)
             for name, subscriber in heard.items():
@@ -198,14 +200,16 @@ def follow(crew: Crew, story: SiteStory, console: Console, seconds: float | None
                 console.print(f"{passed_s:.0f} s: {headline(story)}")
 
 
-def _until_over(crew: Crew, seconds: float | None) -> Iterator[float]:
+def _until_over(crew: Crew, story: SiteStory, seconds: float | None) -> Iterator[float]:
     """Seconds since the beginning, every now and then."""
-    began, ended = time.monotonic(), None
+    began, known, ended = time.monotonic(), None, None
     while True:
         crew.mind()
         passed_s = time.monotonic() - began
-        over = all(daemon.ended for daemon in crew.daemons) or (seconds is not None and passed_s > seconds)
-        ended = passed_s if over and ended is None else ended
+        known = passed_s if known is None and story.whole.trails() else known
+        shown = seconds is not None and known is not None and passed_s > known + seconds
+        if ended is None and (shown or all(daemon.ended for daemon in crew.daemons)):
+            ended = passed_s
         yield passed_s
         if ended is not None and passed_s > ended + LATE_S:
             return

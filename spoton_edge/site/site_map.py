@@ -7,6 +7,7 @@ import time
 import numpy as np
 
 from spoton_edge import config
+from spoton_edge.client import snapshot_endpoint
 from spoton_edge.publisher import Publisher
 from spoton_edge.site.identity import SILENT_S, Answers, SiteIdentity
 from spoton_edge.site.messages import Binding
@@ -33,7 +34,9 @@ class SiteMap:
         self._encoder = Encoder(
             hub.site, "site", run, self._boxes, boxes=False, clock=Clock(time.time_ns, time.time_ns)
         )
-        self._publisher = Publisher(self._encoder, hub.publish.bind, snapshot=hub.publish.snapshot)
+        # Whoever opens the map later learns from the snapshot where the boxes see.
+        snapshot = hub.publish.snapshot or snapshot_endpoint(hub.publish.bind[0])
+        self._publisher = Publisher(self._encoder, hub.publish.bind, snapshot=snapshot)
         self._described = -1
         self._seen: dict[int, dict[int, int]] = {}  # by site id, when each box saw somebody last
         self._batches = 0

@@ -35,7 +35,7 @@ def test_three_boxes_and_a_hub_show_the_people_of_all_on_one_map(
         lacking("no yolox-nano in the cache: run spoton-edge models fetch yolox-nano")
     monkeypatch.setenv(CLIP_VARIABLE, str(clip))
     out, log, before = tmp_path / "map.png", tmp_path / "log", namespaces()
-    command = [sys.executable, "-m", "spoton_edge", "demo-site", "--seconds", "30", "--out", str(out)]
+    command = [sys.executable, "-m", "spoton_edge", "demo-site", "--seconds", "20", "--out", str(out)]
     with log.open("wb") as said:
         demo = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
     try:

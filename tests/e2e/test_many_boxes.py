@@ -45,7 +45,7 @@ class Crew:
         for leaf in self.servers.leaves.values():  # a hub's stream whose source is not there yet asks again much later
             until(lambda leaf=leaf: leaf.asked("jsz").get("streams") == 2, "the uplink's streams are there")
         self.map = f"ipc://{folder}/map"
-        publish = {"bind": [self.map], "snapshot": f"{self.map}-snapshot"}
+        publish = {"bind": [self.map]}
         hub = hub_file(folder / "hub.yaml", "mall", self.servers.hub.own_url, BOXES, publish=publish)
         self.service = undo.enter_context(Program(self.servers.hub, folder / "service.log", "site", hub))
         self.subscribers = {}

@@ -15,8 +15,8 @@ class Losses:
     """Counts them, and goes on counting where another one left off.
 
     Args:
-        before: `numbers` of another one, if everything since has been or will be taken; None: of the first message of
-            an uplink nobody knows how many there were before it.
+        before: `numbers` of another one, if everything since has been or will be taken, none if there was nothing;
+            None: of the first message of an uplink nobody knows how many there were before it.
 
     Attributes:
         lost: by box.

@@ -122,11 +122,14 @@ class SiteService:
         began = time.monotonic()
         js = client.jetstream()
         site = self._hub.site
-        await self._provide(js)
+        created = await self._provide(js)
         register = Register(client, js, site)
         await register.read()
         start_s = time.time() - self._rules.forget_s - REBUILD_S
-        self._losses = Losses(register.numbers(start_s + MARGIN_S))
+        numbers = register.numbers(start_s + MARGIN_S)
+        if numbers is None and created > start_s + MARGIN_S:
+            numbers = {}  # nothing came before what will be read
+        self._losses = Losses(numbers)
         self._identity = SiteIdentity(self._rules, register.pins, register.places, late_s=self._hub.identity.late_s)
         followers = [
             Follower(client, js, streams.site_stream(site, kind), self._take, start_s=start_s)
@@ -152,18 +155,19 @@ class SiteService:
                 task.cancel()
             log.info("site %s: %s", site, dict(self._identity.counts) or "all in time")
 
-    async def _provide(self, js: JetStreamContext) -> None:
-        """The hub's streams and the bucket, as soon as the hub lets us."""
+    async def _provide(self, js: JetStreamContext) -> float:
+        """The hub's streams and the bucket, as soon as the hub lets us; since when there are any (Unix s)."""
         while True:
             try:
                 for config_ in self._configs():
                     await streams.ensure(js, config_)
                 await streams.ensure_bucket(js, self._hub.site, replicas=self._hub.replicas)
+                created = (await js.stream_info(streams.site_stream(self._hub.site, "tracks"))).created
             except (*Errors, JetStreamError) as error:
                 log.warning("the hub's streams cannot be made: %s", error)
                 await asyncio.sleep(1.0)
             else:
-                return
+                return 0.0 if created is None else created.timestamp()
 
     def _configs(self) -> list[Any]:
         return [

@@ -17,6 +17,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from spoton_edge.site import bucket, leaf_care, messages, streams
+from spoton_edge.site.follower import Follower
 from spoton_edge.site.identity import SiteIdentity
 from spoton_edge.site.messages import Binding, BoxEvent, BoxMessage
 from spoton_edge.site.names import Key
@@ -39,8 +40,9 @@ class Scene:
 
     Args:
         hubs: 1, or 3 for a cluster.
-        keep_bytes: what the leaf nodes keep; room_bytes: what waits for them.
-        small_disk: under the first box's leaf node.
+        keep_bytes: what the leaf node of the box keeps that is cut off.
+        room_bytes: what waits for the leaf node of the box whose disk is full.
+        small_disk: under that leaf node.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Scene:
         for name in STREET.names:
             self.servers.leaf(name)
             self.servers.until_joined(name)
+        asyncio.run(self._provide())  # a hub's stream whose source is not there yet asks again much later
         place = self.servers.hub.place
         ways = [made.way(place, hub.place, hub.port) for hub in self.servers.hubs]
         urls = [f"nats://{address}:{port}" for address, port in ways]
@@ -82,8 +85,7 @@ class Scene:
         for name in STREET.names:
             client = await nats.connect(self.servers.leaves[name].url, max_reconnect_attempts=-1)
             js = client.jetstream()
-            await streams.ensure_box(js, "street", name, keep_bytes=self._keep_bytes, keep_s=3600.0, looks_s=60.0)
-            outbox = outboxes[name] = Outbox(js, room_bytes=self._room_bytes)
+            outbox = outboxes[name] = Outbox(js, room_bytes=self._room_bytes if name == FULL else ROOM_BYTES)
             stream = streams.box_stream("street", name, "events")
             care = leaf_care.mend(client, outbox, stream, self._flag(name))
             jobs += [asyncio.ensure_future(outbox.run(lambda lost: None)), asyncio.ensure_future(care)]
@@ -115,10 +117,23 @@ class Scene:
         for client in clients:
             await client.close()
 
+    async def _provide(self) -> None:
+        for name in STREET.names:
+            client = await nats.connect(self.servers.leaves[name].url)
+            keep_bytes = self._keep_bytes if name == CUT else 16 << 20
+            js = client.jetstream()
+            await streams.ensure_box(js, "street", name, keep_bytes=keep_bytes, keep_s=3600.0, looks_s=None)
+            await client.close()
+
     # What may happen.
 
     def cut(self) -> None:
         self.servers.cut(CUT)
+
+    def kill_leaf(self) -> None:
+        """That of the box that is cut off: what is on its way is gone, what it keeps is not."""
+        self.servers.leaves[CUT].kill()
+        self.servers.leaves[CUT].start(wait=False)
 
     def restore(self) -> None:
         self.servers.restore(CUT)
@@ -161,12 +176,16 @@ class Scene:
     async def arrived(self) -> set[Number]:
         """What the hub has of the boxes' messages."""
         client = await self.at_hub()
-        js = client.jetstream()
-        state = (await js.stream_info(streams.site_stream("street", "tracks"))).state
-        found = set()
-        for number in range(state.first_seq, state.last_seq + 1):
-            message = await js.get_msg(streams.site_stream("street", "tracks"), seq=number)
-            found.add(number_of(messages.parse(message.subject or "", message.data or b"")))
+        found = set[Number]()
+
+        def take(subject: str, payload: bytes) -> None:
+            found.add(number_of(messages.parse(subject, payload)))
+
+        stream = streams.site_stream("street", "tracks")
+        follower = Follower(client, client.jetstream(), stream, take, start_s=0.0)
+        reading = asyncio.ensure_future(follower.run())
+        await follower.caught_up.wait()
+        reading.cancel()
         await client.close()
         return found
 

@@ -74,9 +74,9 @@ def test_a_cut_link_a_killed_service_and_the_killed_leader_of_a_cluster_change_n
 
 @pytest.mark.usefixtures("impatient")
 def test_beyond_the_bound_positions_go_first_and_the_loss_is_told(scene: Callable[..., Scene]) -> None:
-    small = scene(small_disk=True, keep_bytes=8_000, room_bytes=1_500)
-    happens = {2.0: "fill_disk", 2.5: "cut", 6.5: "empty_disk", 9.0: "restore"}
-    ends_as_what_was_kept_says(small, 10.0, happens)
+    small = scene(small_disk=True, keep_bytes=4_000, room_bytes=1_200)
+    happens = {1.0: "cut", 1.5: "kill_leaf", 2.0: "fill_disk", 5.5: "empty_disk", 6.5: "restore"}
+    ends_as_what_was_kept_says(small, 7.0, happens)
 
 
 @pytest.mark.soak

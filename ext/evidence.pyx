@@ -4,6 +4,7 @@ The twins are in `tests/reference_tracks.py`.
 """
 
 from libc.math cimport isnan, sqrt
+from libc.string cimport memcpy
 
 import numpy as np
 
@@ -218,3 +219,27 @@ def sure(records, const double[:, ::1] state not None, double sure_nats):
                 rows[count] = <int>j
                 count += 1
     return rows_[:count]
+
+
+def sweep(records, double[:, ::1] state not None, double[:, :, ::1] cov not None, going):
+    """Close the gaps that the rows of the list `going` leave in the tables, in place; how many rows stay."""
+    cdef Rows table = Rows(records, sizeof(TrackRecord), True)
+    cdef TrackRecord *record = <TrackRecord *>table.at
+    cdef Py_ssize_t j, stay = 0, tracks = table.count
+    if state.shape[0] != tracks or cov.shape[0] != tracks or state.shape[1] != 4 or cov.shape[1] != 4 or cov.shape[2] != 4:
+        raise ValueError("state must be (M, 4) and cov (M, 4, 4)")
+    cdef uint8_t[::1] goes = np.zeros(tracks, np.uint8)
+    for j in going:
+        if not 0 <= j < tracks:
+            raise ValueError(f"no track {j}")
+        goes[j] = True
+    with nogil:
+        for j in range(tracks):
+            if goes[j]:
+                continue
+            if stay < j:
+                record[stay] = record[j]
+                memcpy(&state[stay, 0], &state[j, 0], 4 * sizeof(double))
+                memcpy(&cov[stay, 0, 0], &cov[j, 0, 0], 16 * sizeof(double))
+            stay += 1
+    return stay

@@ -1,10 +1,20 @@
 """The memory of tracklets between steps, see `spoton_edge/tracklet_book.py`. The twin is in `tests/reference_tracks.py`."""
 
+from libc.string cimport memcpy
+
 import numpy as np
 
 from records cimport HeightReadings, TrackletEntry, TrackRecord, TwinPair, int16_t, int64_t, row_of, uint8_t
 
 include "rows.pxi"
+
+
+ctypedef float Box[4]
+
+
+cdef struct Fresh:  # where a tracklet of the last batch was
+    Box box
+    Py_ssize_t row
 
 
 cdef inline double iou(const float *a, const float *b) noexcept nogil:
@@ -16,16 +26,17 @@ cdef inline double iou(const float *a, const float *b) noexcept nogil:
 
 
 cdef double lead(
-    const TrackletEntry *before, Py_ssize_t first, Py_ssize_t end, Py_ssize_t own, const float *box
+    const TrackletEntry *before, const Fresh *fresh, Py_ssize_t count, Py_ssize_t own, const float *box
 ) noexcept nogil:
-    """By how much a box continues its own tracklet better than any other of its camera, rows first to end."""
+    """By how much a box continues its own tracklet better than any other of its camera, of which these are fresh."""
     cdef Py_ssize_t k
     cdef double other = 0.0
     if not before[own].fresh:
         return 0.0
-    for k in range(first, end):
-        if k != own and before[k].fresh:
-            other = max(other, iou(box, before[k].box))
+    for k in range(count):
+        # Most do not touch.
+        if fresh[k].box[0] < box[2] and fresh[k].box[2] > box[0] and fresh[k].row != own:
+            other = max(other, iou(box, fresh[k].box))
     return max(0.0, iou(box, before[own].box) - other)
 
 
@@ -51,7 +62,7 @@ def enter(
     cdef Rows old = Rows(before_entries, sizeof(TrackletEntry)), new = Rows(after_entries, sizeof(TrackletEntry), True)
     cdef const TrackletEntry *before = <const TrackletEntry *>old.at
     cdef TrackletEntry *after = <TrackletEntry *>new.at
-    cdef Py_ssize_t known = old.count, rows = keys.shape[0], i = 0, t, count = 0, first = 0, end = 0, most = -1
+    cdef Py_ssize_t known = old.count, rows = keys.shape[0], i = 0, t, count = 0, next = 0, most = -1
     cdef TrackletEntry entry
     if camera.shape[0] != rows or captured_ns.shape[0] != rows or xyxy.shape[0] != rows or score.shape[0] != rows:
         raise ValueError("keys, camera, captured_ns, xyxy and score must have the same number of rows")
@@ -65,6 +76,9 @@ def enter(
             raise ValueError("cameras count from 0")
         most = max(most, batch_cameras[t])
     cdef unsigned char[::1] in_batch = np.zeros(most + 2, np.uint8)
+    cdef char[::1] room = np.empty((known + 1) * sizeof(Fresh), np.int8)
+    cdef Fresh *fresh = <Fresh *>&room[0]  # of one camera
+    cdef Py_ssize_t boxes = 0
     for t in range(batch_cameras.shape[0]):
         in_batch[batch_cameras[t]] = True
     with nogil:
@@ -78,14 +92,17 @@ def enter(
                 i += 1
             if t == rows:
                 break
-            while first < known and before[first].camera < camera[t]:
-                first += 1
-            end = max(end, first)
-            while end < known and before[end].camera == camera[t]:
-                end += 1
+            if t == 0 or camera[t - 1] != camera[t]:
+                boxes = 0
+                while next < known and before[next].camera <= camera[t]:
+                    if before[next].camera == camera[t] and before[next].fresh:
+                        memcpy(fresh[boxes].box, before[next].box, sizeof(Box))
+                        fresh[boxes].row = next
+                        boxes += 1
+                    next += 1
             if i < known and before[i].key == keys[t]:
                 entry = before[i]
-                entry.margin = lead(before, first, end, i, &xyxy[t, 0])
+                entry.margin = lead(before, fresh, boxes, i, &xyxy[t, 0])
                 if camera[t] <= most and in_batch[camera[t]]:
                     entry.fresh = False
                 i += 1
@@ -130,36 +147,41 @@ def changes(
 ):
     """Tracklets (T,) that show a person, row track of the records, but did not so far, row held; -1: none.
 
-    Columns (8, n): the tracklet, the person's id, the camera that saw him last, this one, when, the track id, the id of
-    whom the tracklet showed so far (-1: nobody), and whether this camera has seen the person after `since_ns`.
+    A list of tuples: the tracklet, the person's id, the camera that saw him last, this one, when, the track id, the id
+    of whom the tracklet showed so far (-1: nobody), and whether this camera has seen the person after `since_ns`.
     """
     cdef Rows book = Rows(entries, sizeof(TrackletEntry)), table = Rows(records, sizeof(TrackRecord))
     cdef const TrackletEntry *entry = <const TrackletEntry *>book.at
     cdef const TrackRecord *record = <const TrackRecord *>table.at
-    cdef Py_ssize_t t, k, rows = track.shape[0], count = 0
+    cdef Py_ssize_t t, k, rows = track.shape[0]
     cdef const TrackRecord *person
+    cdef bint watched
     if held.shape[0] != rows or camera.shape[0] != rows or captured_ns.shape[0] != rows or track_id.shape[0] != rows:
         raise ValueError("track, held, camera, captured_ns and track_id must have the same number of rows")
     for t in range(rows):
         if track[t] >= table.count or held[t] >= table.count:
             raise ValueError(f"no track {max(track[t], held[t])}")
-    out_ = np.empty((8, rows), np.int64)
-    cdef int64_t[:, ::1] out = out_
-    with nogil:
-        for t in range(rows):
-            if track[t] < 0 or track[t] == held[t] or record[track[t]].global_id < 0:
-                continue
-            person = &record[track[t]]
-            out[0, count], out[1, count], out[2, count], out[3, count] = t, person.global_id, person.seen_camera, camera[t]
-            out[4, count], out[5, count] = captured_ns[t], track_id[t]
-            out[6, count] = record[held[t]].global_id if held[t] >= 0 else -1
-            out[7, count] = False
-            for k in range(book.count):
-                if entry[k].uid == person.uid and entry[k].camera == camera[t] and entry[k].seen_ns > since_ns:
-                    out[7, count] = True
-                    break
-            count += 1
-    return out_[:, :count]
+    out = []
+    for t in range(rows):
+        if track[t] < 0 or track[t] == held[t] or record[track[t]].global_id < 0:
+            continue
+        person = &record[track[t]]
+        watched = False
+        for k in range(book.count):
+            if entry[k].uid == person.uid and entry[k].camera == camera[t] and entry[k].seen_ns > since_ns:
+                watched = True
+                break
+        out.append((
+            t,
+            person.global_id,
+            person.seen_camera,
+            camera[t],
+            captured_ns[t],
+            track_id[t],
+            record[held[t]].global_id if held[t] >= 0 else -1,
+            watched,
+        ))
+    return out
 
 
 def layouts():

@@ -6,7 +6,7 @@ The twins of these functions are in `tests/reference_tracks.py`.
 import numpy as np
 
 from ground_kalman cimport GROUND_LANES, ground_feet, ground_pairs, ground_reach, ground_tracks
-from records cimport TrackRecord, TwinPair, row_of, uint8_t
+from records cimport TrackRecord, TwinPair, int64_t, row_of, uint8_t
 
 include "rows.pxi"
 
@@ -129,18 +129,32 @@ def compare(
     return after_[:count], one_[:ones], near_.view(np.bool_)
 
 
-def shadows(records, pairs):
-    """Which candidates (M,) may be the second sight of a person: of a pair with one that nothing says are two."""
+def unshadowed(records, pairs, const int[::1] candidates not None, int64_t young_ns):
+    """Those rows of candidates (n,) that began at `young_ns` or before, or are no second sight of a person.
+
+    A second sight may be who is of a pair with a person, of whom nothing says that they are two.
+    """
     cdef Rows table = Rows(records, sizeof(TrackRecord)), met = Rows(pairs, sizeof(TwinPair))
     cdef const TrackRecord *record = <const TrackRecord *>table.at
     cdef const TwinPair *pair = <const TwinPair *>met.at
-    cdef Py_ssize_t p, i, j
-    out_ = np.zeros(table.count, np.bool_)
-    cdef uint8_t[::1] out = out_.view(np.uint8)
+    cdef Py_ssize_t p, k, other, count = 0, rows = candidates.shape[0]
+    cdef int64_t uid
+    cdef bint shadow
+    for k in range(rows):
+        if not 0 <= candidates[k] < table.count:
+            raise ValueError(f"no track {candidates[k]}")
+    out_ = np.empty(rows, np.int32)
+    cdef int[::1] out = out_
     with nogil:
-        for p in range(met.count):
-            if pair[p].nats <= 0:
-                i, j = row_of(record, table.count, pair[p].older), row_of(record, table.count, pair[p].newer)
-                if i >= 0 and j >= 0 and (record[i].global_id < 0) != (record[j].global_id < 0):
-                    out[i if record[i].global_id < 0 else j] = True
-    return out_
+        for k in range(rows):
+            shadow = False
+            if record[candidates[k]].born_ns > young_ns:
+                uid = record[candidates[k]].uid
+                for p in range(met.count):
+                    if pair[p].nats <= 0 and (pair[p].older == uid or pair[p].newer == uid):
+                        other = row_of(record, table.count, pair[p].newer if pair[p].older == uid else pair[p].older)
+                        shadow = shadow or (other >= 0 and record[other].global_id >= 0)
+            if not shadow:
+                out[count] = candidates[k]
+                count += 1
+    return out_[:count]

@@ -34,7 +34,7 @@ from spoton_edge.sightings import fuse, note, weigh
 from spoton_edge.stature import Stature
 from spoton_edge.tracklet_book import keys_of
 from spoton_edge.twins import Twins
-from spoton_edge.types import F4, F8, I2, I8, Bool, Event, GlobalTracks, Tracklets, TrackState
+from spoton_edge.types import F4, F8, I2, I8, VISIBLE, Bool, Event, GlobalTracks, Tracklets
 
 
 class Associator:
@@ -124,7 +124,7 @@ class Associator:
     def _enter(self, camera: I2, captured_ns: I8, tracklets: Tracklets) -> Step:
         """Move all tracks on to the step's time and bring its tracklets into the book."""
         census, seen = self._census, _in_order(tracklets)
-        dt_s = census.tracks.predict(max(int(captured_ns.max(initial=0)), census.tracks.now_ns))
+        dt_s = census.tracks.predict(max(census.tracks.now_ns, *captured_ns.tolist()))
         now_ns = census.tracks.now_ns
         weight = min(1.0, dt_s / self.policy.evidence_s)
         if census.began_ns is None:
@@ -132,7 +132,7 @@ class Associator:
         camera = np.ascontiguousarray(camera)
         at = census.book.enter(seen, camera, now_ns)
         held = tracklets_.holders(census.book.entry, census.tracks.record, at)
-        placed = (seen.state == TrackState.VISIBLE) & np.isfinite(seen.ground_xy[:, 0])
+        placed = (seen.state == VISIBLE) & np.isfinite(seen.ground_xy[:, 0])
         lag_s: F8 = (now_ns - seen.captured_ns).astype(np.float64) * 1e-9
         return Step(camera, seen, at, held, placed, lag_s, weight, [])
 

@@ -69,6 +69,8 @@ def forget(step: Step, census: Census, forget_ns: int, most: int) -> None:
     if not len(census.lost):
         return
     now_ns, seen_ns = census.tracks.now_ns, census.lost["seen_ns"]
+    if len(seen_ns) <= most and now_ns - int(seen_ns.min()) <= forget_ns:
+        return
     gone = now_ns - seen_ns > forget_ns
     over = len(census.lost) - int(gone.sum()) - most
     if over > 0:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spoton_edge._ext import births, fusion
+from spoton_edge._ext import births, evidence, fusion
 from spoton_edge.types import F8, I4, I8, U8, Bool, Tracklets
 
 TRACK = np.dtype(  # as in ext/records.pxd
@@ -164,11 +164,6 @@ class TrackTable:
         rows = len(record)
         room = SPARE + max(rows + rows // 2, most)
         self._room = np.zeros(room, TRACK), np.zeros((room, 4)), np.zeros((room, 4, 4))
-        self._keep(record, state, cov)
-
-    def _keep(self, record: Records, state: F8, cov: F8) -> None:
-        """Write these rows to the tables that there are."""
-        rows = len(record)
         self.record, self.state, self.cov = self._room[0][:rows], self._room[1][:rows], self._room[2][:rows]
         self.record.view(_WHOLE)[:] = record.view(_WHOLE)
         self.state[:], self.cov[:] = state, cov
@@ -181,11 +176,9 @@ class TrackTable:
         """Let the marked rows go."""
         if not self._going:
             return
-        stay = np.ones(len(self), np.bool_)
-        stay[self._going] = False
+        rows = evidence.sweep(self.record, self.state, self.cov, self._going)
         self._going.clear()
-        rows = np.flatnonzero(stay)
-        self._keep(self.record.take(rows), self.state.take(rows, axis=0), self.cov.take(rows, axis=0))
+        self.record, self.state, self.cov = self.record[:rows], self.state[:rows], self.cov[:rows]
 
     def position_sd(self, rows: NDArray[np.integer]) -> F8:
         """Of `rows` (n,), m; NaN where a track cannot be placed."""

@@ -10,7 +10,7 @@ single view of a plane).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -178,7 +178,21 @@ class Site:
         camera, xyxy = np.ascontiguousarray(tracklets.camera), np.ascontiguousarray(tracklets.xyxy)
         score = np.ascontiguousarray(tracklets.score)
         ground.project(camera, xyxy, score, self.table, self.corners, self.offsets, self.model, xy, cov, tall, foot)
-        return replace(tracklets, ground_xy=xy - self._bias[camera], ground_cov=cov, tall_m=tall, foot=foot)
+        xy -= self._bias.take(camera, axis=0)
+        return Tracklets(
+            camera=tracklets.camera,
+            track_id=tracklets.track_id,
+            state=tracklets.state,
+            xyxy=tracklets.xyxy,
+            score=tracklets.score,
+            captured_ns=tracklets.captured_ns,
+            ground_xy=xy,
+            ground_cov=cov,
+            tall_m=tall,
+            embedding=tracklets.embedding,
+            has_embedding=tracklets.has_embedding,
+            foot=foot,
+        )
 
     def watched(self, xy: F8) -> Bool:
         """Which places xy (M, 2) m are in the picture and region of any camera."""

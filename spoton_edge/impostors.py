@@ -78,6 +78,8 @@ class Impostors:
 
     def found(self) -> list[Impostor]:
         """Those of whom it is now beyond doubt, each told once."""
+        if not self._doubts:
+            return []
         ripe = [uid for uid, doubt in self._doubts.items() if doubt.nats >= self._sure_nats and uid in self._himself]
         return [Impostor(uid, self._himself.pop(uid), self._doubts.pop(uid)) for uid in sorted(ripe)]
 

@@ -80,9 +80,7 @@ def _ready(census: Census, site: Site, policy: Policy) -> I4:
     rows = evidence.sure(record, table.state, policy.sure_nats)
     if not len(rows):
         return rows
-    young = table.now_ns - record["born_ns"][rows] < policy.hold_s * 1e9
-    if young.any():
-        rows = rows[~(young & census.twins.shadows(table)[rows])]
+    rows = census.twins.unshadowed(rows, table, table.now_ns - round(policy.hold_s * 1e9))
     if len(rows) and table.now_ns - (census.began_ns or 0) > policy.settle_s * 1e9:
         xy = table.state[rows, :2]
         need = np.where(np.isnan(xy[:, 0]), 0.0, policy.sure_nats) + policy.inner_nats * _inner(xy, site)

@@ -46,9 +46,9 @@ def global_tracks(
         best_view=best_view,
         views=Views(
             row=of,
-            camera=seen.camera[view],
-            track_id=seen.track_id[view],
-            xyxy=seen.xyxy[view],
-            score=seen.score[view],
+            camera=seen.camera.take(view),
+            track_id=seen.track_id.take(view),
+            xyxy=seen.xyxy.take(view, axis=0),
+            score=seen.score.take(view),
         ),
     )

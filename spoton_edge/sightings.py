@@ -31,7 +31,7 @@ def note(step: Step, found: Match, census: Census) -> None:
     changes = tracklets.changes(
         entry, record, found.track, step.held, seen.camera, seen.captured_ns, seen.track_id, since_ns
     )
-    for i, global_id, came, now, when, track_id, other, watched in zip(*changes.tolist(), strict=True):
+    for i, global_id, came, now, when, track_id, other, watched in changes:
         grounds = found.distance_m.item(i), found.cosine.item(i), found.margin.item(i)
         census.life.note(global_id, when, now, track_id, grounds)
         if other >= 0:

@@ -86,6 +86,8 @@ class Stature:
         rows, odds = _ext.exchanged(
             self._learned, table.record, pairs, policy.stature_enough, policy.exchange_nats, policy.posterior_nats
         )
+        if not len(odds):
+            return []
         found: list[tuple[int, int, float]] = []
         spent: set[int] = set()
         for k in (-odds).argsort(kind="stable"):

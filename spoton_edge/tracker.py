@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypedDict, Unpack
 
-import numpy as np
-
 from spoton_edge._ext.bytetrack import BatchTracks, MultiCameraTracker
 from spoton_edge.types import Detections, FrameBatch, Tracklets
 
@@ -65,11 +63,12 @@ class Tracker:
 
 
 def _tracklets(batch: FrameBatch, tracks: BatchTracks) -> Tracklets:
+    counts = tracks.offsets[1:] - tracks.offsets[:-1]
     return Tracklets.tracked(
         camera=tracks.camera,
         track_id=tracks.track_id,
         state=tracks.state,
         xyxy=tracks.xyxy,
         score=tracks.score,
-        captured_ns=np.repeat(batch.captured_ns, np.diff(tracks.offsets)),
+        captured_ns=batch.captured_ns.repeat(counts),
     )

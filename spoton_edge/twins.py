@@ -55,6 +55,9 @@ class Twins:
         at = np.minimum(np.searchsorted(self._crowded, uid), len(self._crowded) - 1)
         return np.asarray(self._crowded[at] == uid)
 
-    def shadows(self, table: TrackTable) -> Bool:
-        """Which candidates (M,) may be the second sight of a person: near one, and never seen beside him."""
-        return _ext.shadows(table.record, self.pairs)
+    def unshadowed(self, candidates: I4, table: TrackTable, young_ns: int) -> I4:
+        """The candidates less those, begun after `young_ns`, who may be the second sight of a person: near one, and
+
+        never seen beside him.
+        """
+        return _ext.unshadowed(table.record, self.pairs, candidates, young_ns)

@@ -61,6 +61,7 @@ cdef struct Scene:
     Py_ssize_t rows, tracks
     const short *camera
     const unsigned char *standing  # CANDIDATE, PERSON, or LOST: who only keeps others from taking what may be his
+    bint candidates  # there are any
     const int *start
     const int *column
     const double *worth  # of a pair, before the nats of its innovation come off
@@ -166,7 +167,8 @@ cdef void assign(Scene *s, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
     for i in range(first, end):
         s.match[i] = -1
     settle(s, first, end, False)
-    settle(s, first, end, True)
+    if s.candidates:
+        settle(s, first, end, True)
 
 
 cdef void choose(Scene *s, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
@@ -455,8 +457,10 @@ def compete(
     s.places.pairs, s.places.most, s.places.most_gains = <int>edges, <int>(tracks + ROOM * rows), (1 + ROOM) * edges
     s.places.place = <ground_place *>&places[0]
     with nogil:
+        s.candidates = False
         for j in range(tracks):
             degree[j] = 0
+            s.candidates = s.candidates or standing[j] == CANDIDATE
         for j in range(rows):
             s.choices[j] = 0
         for e in range(edges):

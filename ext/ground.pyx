@@ -433,7 +433,7 @@ def sight(
                 flag = 3
                 if fabs(u / table[c, _WIDTH] - 0.5) > 0.5 - margin or fabs(v / table[c, _HEIGHT] - 0.5) > 0.5 - margin:
                     flag = 1
-                for k in range(first[c], first[c + 1]):
+                for k in range(first[c], first[c + 1] if flag == 3 else 0):
                     # A box that ends at the foot is somebody in this place, not somebody before it.
                     if xyxy[k, 0] <= u <= xyxy[k, 2] and xyxy[k, 1] <= v <= xyxy[k, 3] - 0.1 * (xyxy[k, 3] - xyxy[k, 1]):
                         flag = 1

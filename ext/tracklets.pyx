@@ -1,7 +1,5 @@
 """The memory of tracklets between steps, see `spoton_edge/tracklet_book.py`. The twin is in `tests/reference_tracks.py`."""
 
-from libc.string cimport memcpy
-
 import numpy as np
 
 from records cimport HeightReadings, TrackletEntry, TrackRecord, TwinPair, int16_t, int64_t, row_of, uint8_t
@@ -9,12 +7,14 @@ from records cimport HeightReadings, TrackletEntry, TrackRecord, TwinPair, int16
 include "rows.pxi"
 
 
-ctypedef float Box[4]
-
-
-cdef struct Fresh:  # where a tracklet of the last batch was
-    Box box
-    Py_ssize_t row
+cdef struct Fresh:  # where the tracklets of one camera's last batch were, column after column
+    Py_ssize_t count
+    float *x1
+    float *y1
+    float *x2
+    float *y2
+    int *row
+    int *touched
 
 
 cdef inline double iou(const float *a, const float *b) noexcept nogil:
@@ -25,18 +25,24 @@ cdef inline double iou(const float *a, const float *b) noexcept nogil:
     return w * h / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - w * h)
 
 
-cdef double lead(
-    const TrackletEntry *before, const Fresh *fresh, Py_ssize_t count, Py_ssize_t own, const float *box
-) noexcept nogil:
-    """By how much a box continues its own tracklet better than any other of its camera, of which these are fresh."""
+cdef void add(Fresh *fresh, const float *box, Py_ssize_t row) noexcept nogil:
+    cdef Py_ssize_t k = fresh.count
+    fresh.x1[k], fresh.y1[k], fresh.x2[k], fresh.y2[k], fresh.row[k] = box[0], box[1], box[2], box[3], <int>row
+    fresh.count += 1
+
+
+cdef double lead(const TrackletEntry *before, Fresh *fresh, Py_ssize_t own, const float *box) noexcept nogil:
+    """By how much a box continues its own tracklet better than any other of its camera."""
     cdef Py_ssize_t k
     cdef double other = 0.0
+    cdef float x1 = box[0], y1 = box[1], x2 = box[2], y2 = box[3]
     if not before[own].fresh:
         return 0.0
-    for k in range(count):
-        # Most do not touch.
-        if fresh[k].box[0] < box[2] and fresh[k].box[2] > box[0] and fresh[k].row != own:
-            other = max(other, iou(box, fresh[k].box))
+    for k in range(fresh.count):  # several at once; most do not touch
+        fresh.touched[k] = (fresh.x1[k] < x2) & (fresh.x2[k] > x1) & (fresh.y1[k] < y2) & (fresh.y2[k] > y1)
+    for k in range(fresh.count):
+        if fresh.touched[k] and fresh.row[k] != own:
+            other = max(other, iou(box, before[fresh.row[k]].box))
     return max(0.0, iou(box, before[own].box) - other)
 
 
@@ -76,9 +82,11 @@ def enter(
             raise ValueError("cameras count from 0")
         most = max(most, batch_cameras[t])
     cdef unsigned char[::1] in_batch = np.zeros(most + 2, np.uint8)
-    cdef char[::1] room = np.empty((known + 1) * sizeof(Fresh), np.int8)
-    cdef Fresh *fresh = <Fresh *>&room[0]  # of one camera
-    cdef Py_ssize_t boxes = 0
+    cdef float[:, ::1] boxes = np.empty((4, known + 1), np.float32)
+    cdef int[:, ::1] numbers = np.empty((2, known + 1), np.int32)
+    cdef Fresh fresh
+    fresh.x1, fresh.y1, fresh.x2, fresh.y2 = &boxes[0, 0], &boxes[1, 0], &boxes[2, 0], &boxes[3, 0]
+    fresh.row, fresh.touched, fresh.count = &numbers[0, 0], &numbers[1, 0], 0
     for t in range(batch_cameras.shape[0]):
         in_batch[batch_cameras[t]] = True
     with nogil:
@@ -93,16 +101,14 @@ def enter(
             if t == rows:
                 break
             if t == 0 or camera[t - 1] != camera[t]:
-                boxes = 0
+                fresh.count = 0
                 while next < known and before[next].camera <= camera[t]:
                     if before[next].camera == camera[t] and before[next].fresh:
-                        memcpy(fresh[boxes].box, before[next].box, sizeof(Box))
-                        fresh[boxes].row = next
-                        boxes += 1
+                        add(&fresh, before[next].box, next)
                     next += 1
             if i < known and before[i].key == keys[t]:
                 entry = before[i]
-                entry.margin = lead(before, fresh, boxes, i, &xyxy[t, 0])
+                entry.margin = lead(before, &fresh, i, &xyxy[t, 0])
                 if camera[t] <= most and in_batch[camera[t]]:
                     entry.fresh = False
                 i += 1

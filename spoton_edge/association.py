@@ -123,14 +123,14 @@ class Associator:
 
     def _enter(self, camera: I2, captured_ns: I8, tracklets: Tracklets) -> Step:
         """Move all tracks on to the step's time and bring its tracklets into the book."""
-        census, seen = self._census, _in_order(tracklets)
+        census, (seen, keys) = self._census, _in_order(tracklets)
         dt_s = census.tracks.predict(max(census.tracks.now_ns, *captured_ns.tolist()))
         now_ns = census.tracks.now_ns
         weight = min(1.0, dt_s / self.policy.evidence_s)
         if census.began_ns is None:
             census.began_ns, weight = now_ns, 1.0
         camera = np.ascontiguousarray(camera)
-        at = census.book.enter(seen, camera, now_ns)
+        at = census.book.enter(seen, keys, camera, now_ns)
         held = tracklets_.holders(census.book.entry, census.tracks.record, at)
         placed = (seen.state == VISIBLE) & np.isfinite(seen.ground_xy[:, 0])
         lag_s: F8 = (now_ns - seen.captured_ns).astype(np.float64) * 1e-9
@@ -198,7 +198,9 @@ class Associator:
         return self._census.life.of(global_id)
 
 
-def _in_order(tracklets: Tracklets) -> Tracklets:
-    """The rows by camera and track id, contiguous: the order of cameras in a batch is no matter."""
-    order = keys_of(tracklets).argsort(kind="stable")
-    return Tracklets(*(getattr(tracklets, name).take(order, axis=0) for name in Tracklets.__slots__))
+def _in_order(tracklets: Tracklets) -> tuple[Tracklets, I8]:
+    """The rows by camera and track id, contiguous, and their keys: the order of cameras in a batch is no matter."""
+    keys = keys_of(tracklets)
+    order = keys.argsort(kind="stable")
+    rows = [getattr(tracklets, name).take(order, axis=0) for name in Tracklets.__slots__]
+    return Tracklets(*rows), keys.take(order)

@@ -110,7 +110,9 @@ class TrackTable:
         """Move all tracks on to a time; the seconds that passed. Time does not run backwards."""
         dt_s = max(now_ns - self.now_ns, 0) * 1e-9 if self.now_ns else 0.0
         self.now_ns = max(now_ns, self.now_ns)
-        fusion.predict(self.state, self.cov, np.full(len(self), dt_s), self.motion.speed_sd_mps, self.motion.keep_s)
+        passed_s = np.empty(len(self))
+        passed_s.fill(dt_s)
+        fusion.predict(self.state, self.cov, passed_s, self.motion.speed_sd_mps, self.motion.keep_s)
         return dt_s
 
     def fuse(self, row: I4, xy: F8, r: F8, lag_s: F8, limit: float) -> Bool:

@@ -11,10 +11,8 @@ KEPT = 64
 Grounds = tuple[float, float, float]  # distance in m, cosine, margin in nats; NaN: not known
 
 # When, camera, and why, with what is to be said of it: decisions are written down many times a step and seldom read.
-_Decision = tuple[int, int, Reason | Grounds, str, int]
-
-
-_UNKNOWN: Grounds = nan, nan, nan
+# Why a tracklet is no longer the person's: the id of whom it shows.
+_Decision = tuple[int, int, Reason | Grounds | int, str, int]
 
 
 class LifeBook:
@@ -36,7 +34,7 @@ class LifeBook:
 
     def lose(self, global_id: int, captured_ns: int, camera: int, track_id: int, other: int) -> None:
         """A tracklet was the person's, and turned out to be somebody else's."""
-        self._write(global_id, (captured_ns, camera, _UNKNOWN, f" to {other}", track_id))
+        self._write(global_id, (captured_ns, camera, other, "", track_id))
 
     def end(self, global_id: int) -> None:
         self._lives.pop(global_id, None)
@@ -53,11 +51,19 @@ class LifeBook:
 
 def reasoned(gate: str, distance_m: float, cosine: float = nan, margin: float = nan) -> Reason:
     """A reason whose unknown numbers (NaN) are None."""
-    return Reason(gate, *(float(x) if isfinite(x) else None for x in (distance_m, cosine, margin)))
+    return Reason(
+        gate,
+        float(distance_m) if isfinite(distance_m) else None,
+        float(cosine) if isfinite(cosine) else None,
+        float(margin) if isfinite(margin) else None,
+    )
 
 
 def _told(global_id: int, decision: _Decision) -> Event:
     captured_ns, camera, why, detail, track_id = decision
-    reason = why if isinstance(why, Reason) else reasoned("overlap", *why)
+    if isinstance(why, int):
+        reason, detail = Reason("overlap"), f" to {why}"
+    else:
+        reason = why if isinstance(why, Reason) else reasoned("overlap", *why)
     detail = f"track {track_id}{detail}" if track_id >= 0 else detail
     return Event("decided", captured_ns, global_id, camera=camera, reason=reason, detail=detail)

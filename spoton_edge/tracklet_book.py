@@ -45,12 +45,12 @@ class TrackletBook:
         row = np.minimum(np.searchsorted(self.entry["key"], keys), len(self.entry) - 1)
         return np.where(self.entry["key"][row] == keys, row, -1).astype(np.int32)
 
-    def enter(self, tracklets: Tracklets, batch_cameras: I2, now_ns: int) -> I4:
-        """Bring the tracklets of this step in, in ascending order of key, new ones included; their rows (T,)."""
+    def enter(self, tracklets: Tracklets, keys: I8, batch_cameras: I2, now_ns: int) -> I4:
+        """Bring the tracklets of this step in, in ascending order of their keys (T,), new ones included; their rows."""
         after, row = np.empty(len(self.entry) + len(tracklets), ENTRY), np.empty(len(tracklets), np.int32)
         count = _ext.enter(
             self.entry,
-            keys_of(tracklets),
+            keys,
             tracklets.camera,
             tracklets.captured_ns,
             tracklets.xyxy,

@@ -96,6 +96,10 @@ class Tracklets:
     def tracked(cls, camera: I2, track_id: I8, state: U8, xyxy: F4, score: F4, captured_ns: I8) -> Tracklets:
         """Tracklets as the tracker leaves them: not placed, no appearance."""
         rows = len(camera)
+        xy, cov, tall, foot = np.empty((rows, 2)), np.empty((rows, 3)), np.empty(rows), np.empty(rows, np.uint8)
+        for column in (xy, cov, tall):
+            column.fill(np.nan)
+        foot.fill(UNPLACED)
         return cls(
             camera=camera,
             track_id=track_id,
@@ -103,12 +107,12 @@ class Tracklets:
             xyxy=xyxy,
             score=score,
             captured_ns=captured_ns,
-            ground_xy=np.full((rows, 2), np.nan),
-            ground_cov=np.full((rows, 3), np.nan),
-            tall_m=np.full(rows, np.nan),
+            ground_xy=xy,
+            ground_cov=cov,
+            tall_m=tall,
             embedding=np.zeros((rows, 0), np.float32),
             has_embedding=np.zeros(rows, np.bool_),
-            foot=np.full(rows, UNPLACED, np.uint8),
+            foot=foot,
         )
 
 

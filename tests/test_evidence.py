@@ -114,7 +114,7 @@ def test_who_shows_somebody_else_than_before_is_told_as_by_its_twin(seed: int, k
     entry, s = book(rng, known, record), sights(rng, count, 4)
     held = np.where(rng.random(count) < 0.5, s["track"], rng.integers(-1, 4, count)).astype(np.int32)
     rest = (s["track"], held, s["camera"], s["when"], rng.integers(1, 99, count), 60)
-    assert tracklets.changes(entry, record, *rest).T.tolist() == twin.changes(entry, record, *rest)
+    assert [list(change) for change in tracklets.changes(entry, record, *rest)] == twin.changes(entry, record, *rest)
 
 
 @given(SEEDS, st.integers(0, 9))
@@ -134,6 +134,18 @@ def test_who_goes_is_told_as_by_its_twin(seed: int, tracks: int) -> None:
         for j, person in enumerate(p["record"])
         if person["global_id"] < 0 and person["sureness"] >= (2.5 if placed[j] else 0.0)
     ]
+
+
+@given(SEEDS, st.integers(0, 9))
+def test_who_stays_closes_the_gaps_that_others_leave(seed: int, tracks: int) -> None:
+    rng = np.random.default_rng(seed)
+    p, goes = people(rng, tracks), rng.random(tracks) < 0.4
+    want = {name: table[~goes] for name, table in p.items()}
+    going = [*np.flatnonzero(goes).tolist(), *np.flatnonzero(goes)[:1].tolist()]  # one is named twice
+    rows = evidence.sweep(p["record"], p["state"], p["cov"], going)
+    assert rows == int((~goes).sum())
+    for name, table in p.items():
+        assert table[:rows].tolist() == want[name].tolist()
 
 
 @given(SEEDS, st.integers(0, 9), st.integers(0, 7))
@@ -184,8 +196,12 @@ def test_twins_are_told_as_their_twin_tells_them(seed: int, tracks: int) -> None
     np.testing.assert_allclose(after["nats"], [want[pair] for pair in sorted(want)], atol=1e-12)
     assert [tuple(pair) for pair in one.tolist()] == want_one
     assert near.tolist() == want_near.tolist()
-    shadows = twins.shadows(p["record"], after)
-    assert shadows.tolist() == twin.shadows(p["record"], {pair: want[pair] for pair in sorted(want)})
+    candidates = np.flatnonzero(rng.random(tracks) < 0.7).astype(np.int32)
+    shadows = twin.shadows(p["record"], {pair: want[pair] for pair in sorted(want)})
+    young = p["record"]["born_ns"] > 50
+    unshadowed = twins.unshadowed(p["record"], after, candidates, 50)
+    nameless = [k for k in candidates.tolist() if p["record"]["global_id"][k] < 0]
+    assert [k for k in unshadowed.tolist() if k in nameless] == [k for k in nameless if not (young[k] and shadows[k])]
 
 
 @given(SEEDS, st.integers(0, 9), st.integers(0, 7), st.integers(0, 4))

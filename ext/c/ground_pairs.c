@@ -78,19 +78,22 @@ static void spread_out(const ground_tracks *tracks, double limit, double *lanes)
         const double *state = tracks->state + 4 * j, *cov = tracks->cov + 16 * j;
         for (int a = 0; a < 4; a++) lanes[a * rows + j] = state[a];
         lanes[4 * rows + j] = limit * (cov[0] + cov[5]) * GROUND_SLACK;
+        lanes[5 * rows + j] = cov[0];
+        lanes[6 * rows + j] = cov[1];
+        lanes[7 * rows + j] = cov[5];
     }
 }
 
-/* How far beyond the reach of the gate a foot point lies of each track: the last lane, in square metres.
- *
- * d2 >= distance^2 / (largest eigenvalue of S), and the trace bounds that eigenvalue. */
+/* Above 0 where a foot point lies beyond the gate of a track: d2 <= limit without the division. */
 SPOTON_DISPATCH
-static void ask_all(const double *restrict lanes, int rows, double x, double y, double lag_s, double reach2,
-                    double *restrict beyond) {
-    const double *px = lanes, *py = lanes + rows, *vx = lanes + 2 * rows, *vy = lanes + 3 * rows, *far2 = lanes + 4 * rows;
+static void ask_all(const double *restrict lanes, int rows, const double *restrict xy, const double *restrict r,
+                    double lag_s, double limit, double *restrict beyond) {
+    const double x = xy[0], y = xy[1], rxx = r[0], rxy = r[1], ryy = r[2], wide = limit * GROUND_SLACK;
     for (int j = 0; j < rows; j++) {
-        const double ex = x - px[j] + lag_s * vx[j], ey = y - py[j] + lag_s * vy[j];
-        beyond[j] = ex * ex + ey * ey - (far2[j] + reach2);
+        const double *of = lanes + j;
+        const double ex = x - of[0] + lag_s * of[2 * rows], ey = y - of[rows] + lag_s * of[3 * rows];
+        const double sxx = of[5 * rows] + rxx, sxy = of[6 * rows] + rxy, syy = of[7 * rows] + ryy;
+        beyond[j] = syy * ex * ex - 2 * sxy * ex * ey + sxx * ey * ey - wide * (sxx * syy - sxy * sxy);
     }
 }
 
@@ -107,7 +110,7 @@ static inline int is_open(const ground_tracks *tracks, int j, const double *xy, 
 int ground_pairs(const ground_feet *feet, const ground_tracks *tracks, double limit, ground_reach *reach, double *lanes,
                  int *start, int *column, double *d2) {
     const int axis = longer_axis(tracks), rows = tracks->rows;
-    double most_lag = 0, *beyond = lanes + 5 * rows;
+    double most_lag = 0, *beyond = lanes + 8 * rows;
     for (int i = 0; i < feet->rows; i++) most_lag = widest(most_lag, fabs(feet->lag_s[i]));
     const int count = lay_out(tracks, limit, most_lag, axis, reach);
     spread_out(tracks, limit, lanes);
@@ -121,7 +124,7 @@ int ground_pairs(const ground_feet *feet, const ground_tracks *tracks, double li
             int to = from;
             while (to < count && reach[to].low <= xy[axis] + far) to++;
             if (4 * (to - from) > rows) { /* most are in reach: ask all, several at once, which needs no ordering */
-                ask_all(lanes, rows, xy[0], xy[1], lag, reach2, beyond);
+                ask_all(lanes, rows, xy, r, lag, limit, beyond);
                 for (int j = 0; j < rows; j++)
                     if (beyond[j] <= 0) edges += is_open(tracks, j, xy, r, lag, limit, column + edges, d2 + edges);
             } else {
@@ -129,6 +132,7 @@ int ground_pairs(const ground_feet *feet, const ground_tracks *tracks, double li
                     const int j = reach[k].track;
                     const double *of = lanes + j;
                     const double ex = xy[0] - of[0] + lag * of[2 * rows], ey = xy[1] - of[rows] + lag * of[3 * rows];
+                    /* d2 >= distance^2 / (largest eigenvalue of S), and the trace bounds that eigenvalue. */
                     if (ex * ex + ey * ey <= of[4 * rows] + reach2)
                         edges += is_open(tracks, j, xy, r, lag, limit, column + edges, d2 + edges);
                 }

@@ -8,7 +8,7 @@ typedef struct {
     int track;
 } ground_reach;
 
-enum { GROUND_LANES = 6 }; /* of doubles a track, see below */
+enum { GROUND_LANES = 9 }; /* of doubles a track, see below */
 
 /* Foot points xy (rows, 2) m, NaN: not placed; covariance r (rows, 3); seen lag_s (rows) ago. */
 typedef struct {

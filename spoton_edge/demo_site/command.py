@@ -73,6 +73,9 @@ def run(*, seconds: float | None = None, out: Path = Path("demo-site-map.png"), 
         follow(crew, story, console, seconds, limit_s)
         paint(shipped, story, out, clip)
         console.print(summary(story))
+        console.print(
+            f"{story.corrected} answers put right later; W's and E's clips began {1e3 * story.apart_s:.0f} ms apart"
+        )
         console.print(f"wrote {out}")
         _stay(page, console)
     return ExitCode.STOPPED if story.whole.trails() else ExitCode.UNEXPECTED
@@ -256,9 +259,6 @@ def summary(story: SiteStory) -> Table:
     for name in names:
         own = str(len(story.people.get(name, ()))) if name in CAMERA_BOXES else "simulated"
         table.add_row(name, own, *(str(story.handoffs[source, name]) for source in names))
-    table.caption = (
-        f"{story.corrected} answers put right later; the boxes' clips began {story.apart_s * 1e3:.0f} ms apart"
-    )
     return table
 
 

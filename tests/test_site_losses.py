@@ -64,6 +64,11 @@ def test_an_uplink_that_started_while_the_service_was_away_began_at_one() -> Non
     assert after.take("tracks", head(4, link="0b")) == {"box": "one", "of": "tracks", "lost": 3, "until": 104.0}
 
 
+def test_on_a_new_site_what_was_lost_before_the_first_message_counts_on_an_old_one_nobody_knows() -> None:
+    assert Losses({}).take("tracks", head(4)) == {"box": "one", "of": "tracks", "lost": 3, "until": 104.0}
+    assert Losses(None).take("tracks", head(4)) is None
+
+
 def test_uplinks_of_long_ago_are_forgotten() -> None:
     losses = Losses()
     for link in range(20):

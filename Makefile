@@ -41,8 +41,8 @@ demo: $(READY)  ## Follow people across two cameras of a real clip; writes demo-
 demo-site: $(READY)  ## The same on two boxes, with a simulated third and a hub; writes demo-site-map.png
 	@$(BIN)/spoton-edge demo-site $(DEMO_ARGS)
 
-test: $(READY)  ## Run the tests
-	@$(BIN)/python -m pytest $(TEST_ARGS)
+test: $(READY)  ## Run the tests, in two processes; TEST_ARGS='-n 0 tests/test_wire.py': some, in one
+	@$(BIN)/python -m pytest -n 2 $(TEST_ARGS)
 
 test-clients: $(READY)  ## Read a recording in Python, JavaScript and C, with the same outcome (needs npm; as root: apt-get)
 	@npm install --silent --no-fund --no-audit --prefix build/clients zeromq@6

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from tests.clip import find_clip, find_detector
 from tests.e2e.harness import lacking
@@ -21,7 +23,27 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
+# Their fixtures build the package and boot a machine for it, once a process.
+OF_THE_PACKAGE = tuple(f"tests/e2e/test_{name}" for name in ("packaging.py", "service"))
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+class ByFile(LoadFileScheduling):
+    """Gives each process whole files, in their order: those of tests/e2e, which mostly wait, come first."""
+
+    def __init__(self, config: pytest.Config, log: Producer) -> None:
+        super().__init__(config, log)
+        config.option.loadscopereorder = False
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return "the package" if file.startswith(OF_THE_PACKAGE) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
+    """How the tests are dealt out to processes (`make test` has two)."""
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)

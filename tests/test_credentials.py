@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from spoton_edge import credentials
 from spoton_edge.cli import main
 from spoton_edge.errors import CredentialError, UsageError
+from tests.process import as_nobody
 
 SITE = "cameras: [{name: c09, source: 'rtsp://{cred:c09}@10.0.0.9/s'}, {name: b, source: 'rtsp://{cred:c09}@h/t'}]"
 
@@ -114,11 +115,6 @@ def test_check_says_that_it_may_not_look_at_logins(
     site = tmp_path / "site.yaml"
     site.write_text(SITE)
     credentials.store("c09", "admin:secret")
-    for part in tmp_path, tmp_path.parents[0], tmp_path.parents[1]:
-        part.chmod(0o755)
-    os.seteuid(65534)
-    try:
+    with as_nobody(tmp_path):
         assert main(["check", str(site)]) == 0
-    finally:
-        os.seteuid(0)
     assert capsys.readouterr().err.startswith("not checked: credentials c09; only root may read ")

@@ -31,6 +31,7 @@ from spoton_edge.engine.tensorrt import key_of
 from spoton_edge.errors import EngineError, ExitCode, ModelError
 from tests.conftest import SHARED
 from tests.onnx_graphs import Graph, rt_detr
+from tests.process import NOBODY, as_nobody
 
 RTX_4060 = Gpu("NVIDIA GeForce RTX 4060", (8, 9), 8 << 30, "13.0")
 needs_rtx = pytest.mark.usefixtures("tensorrt_rtx")
@@ -101,23 +102,17 @@ def test_the_folder_is_for_its_owner_only_and_a_manifest_says_what_an_engine_is(
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can take another user's place")
 def test_what_root_has_built_the_service_can_use_and_renew(tmp_path: Path) -> None:
-    service = 65534
-    for folder in (tmp_path, *list(tmp_path.parents)[:2]):
-        folder.chmod(0o755)
     folder = tmp_path / "cache"
     folder.mkdir()
-    os.chown(folder, service, service)
+    os.chown(folder, NOBODY, NOBODY)
     stored(EngineCache(folder), some_key(), b"by root")
-    os.seteuid(service)
-    try:
+    with as_nobody(tmp_path):
         cache = EngineCache(folder)
         found = cache.find(some_key())
         assert found is not None
         assert found.read_bytes() == b"by root"
         assert stored(cache, some_key(), b"by the service") == found
         assert cache.find(some_key()) == found
-    finally:
-        os.seteuid(0)
 
 
 @pytest.mark.parametrize(

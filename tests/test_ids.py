@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from spoton_edge.errors import ExitCode, StateError
 from spoton_edge.ids import Ids
+from tests.process import NOBODY, as_nobody
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -54,21 +55,16 @@ def test_no_id_is_given_twice_however_often_it_is_killed(runs: list[int], block:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can take another user's place")
 def test_after_a_run_in_root_s_shell_the_service_goes_on_counting(tmp_path: Path) -> None:
-    for folder in (tmp_path, *list(tmp_path.parents)[:2]):
-        folder.chmod(0o755)
-    folder, service = tmp_path / "state", 65534
+    folder = tmp_path / "state"
     folder.mkdir()
-    os.chown(folder, service, service)
+    os.chown(folder, NOBODY, NOBODY)
     by_root = Ids(folder / "ids.json")
     assert by_root.take() == 1
     by_root.close()
-    os.seteuid(service)
-    try:
+    with as_nobody(tmp_path):
         ids = Ids(folder / "ids.json")
         assert ids.take() == 2
         ids.close()
-    finally:
-        os.seteuid(0)
 
 
 def test_a_kill_gives_no_id_twice(tmp_path: Path) -> None:

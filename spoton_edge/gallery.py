@@ -6,6 +6,7 @@ with the camera each was seen in, because crops of one camera compare far better
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log, sqrt
 
@@ -38,44 +39,42 @@ class Evidence:
     def __init__(self, prior: Appearance | None, prior_samples: float = 200.0, most_nats: float = 4.0) -> None:
         self._most_nats = most_nats
         self._memory = 5_000.0  # samples: what the site says now counts for more than what it said last month
-        # [same camera / other camera, same / different]
-        self._count = np.zeros((2, 2))
-        self._mean = np.zeros((2, 2))
-        self._m2 = np.zeros((2, 2))
-        if prior is not None:
-            self._count[:] = prior_samples
-            self._mean[:] = [prior.same_mean, prior.different_mean]
-            self._m2[:] = prior_samples * np.square([prior.same_sd, prior.different_sd])
+        # [same camera / other camera][same / different]; a few numbers at a time, for which NumPy is slow
+        count, spread = (0.0, [0.0, 0.0]) if prior is None else (prior_samples, [prior.same_sd, prior.different_sd])
+        means = [0.0, 0.0] if prior is None else [prior.same_mean, prior.different_mean]
+        self._count = [[count, count] for _ in range(2)]
+        self._mean = [[*means] for _ in range(2)]
+        self._m2 = [[count * (sd * sd) for sd in spread] for _ in range(2)]
 
-    def learn(self, kind: int, different: bool, cosines: F4) -> None:
-        """Add samples (n,) of one kind; kind is SAME_CAMERA or OTHER_CAMERA."""
-        if not len(cosines):
+    def learn(self, kind: int, different: bool, cosines: Sequence[float]) -> None:
+        """Add samples of one kind; kind is SAME_CAMERA or OTHER_CAMERA."""
+        if not cosines:
             return
-        at, samples = (kind, int(different)), cosines.tolist()  # a few at a time: NumPy would take longer to be asked
-        n, mean = float(len(samples)), sum(samples) / len(samples)
-        total = self._count[at] + n
-        delta = mean - self._mean[at]
-        self._m2[at] += sum((c - mean) ** 2 for c in samples) + delta * delta * self._count[at] * n / total
-        self._mean[at] += delta * n / total
-        self._count[at] = total
+        count, means, m2, at = self._count[kind], self._mean[kind], self._m2[kind], int(different)
+        n, mean = float(len(cosines)), sum(cosines) / len(cosines)
+        total = count[at] + n
+        delta = mean - means[at]
+        m2[at] += sum((c - mean) ** 2 for c in cosines) + delta * delta * count[at] * n / total
+        means[at] += delta * n / total
+        count[at] = total
         if total > self._memory:
-            self._m2[at] *= self._memory / total
-            self._count[at] = self._memory
+            m2[at] *= self._memory / total
+            count[at] = self._memory
 
     def _sd(self, kind: int) -> tuple[float, float]:
-        count, m2 = self._count[kind].tolist(), self._m2[kind].tolist()
+        count, m2 = self._count[kind], self._m2[kind]
         return sqrt(m2[0] / max(count[0], 1.0)) + 0.02, sqrt(m2[1] / max(count[1], 1.0)) + 0.02
 
     def tells(self, kind: int) -> bool:
         """Whether enough is known, and the means of same and different are at least one spread apart."""
-        mean = self._mean[kind].tolist()
-        return bool(min(self._count[kind].tolist()) >= 30 and mean[0] - mean[1] >= 0.5 * sum(self._sd(kind)))
+        mean = self._mean[kind]
+        return bool(min(self._count[kind]) >= 30 and mean[0] - mean[1] >= 0.5 * sum(self._sd(kind)))
 
     def nats(self, kind: int, cosine: F4) -> F8:
         """The log likelihood ratio of cosines (n,); 0 where the model says nothing."""
         if not len(cosine) or not self.tells(kind):
             return np.zeros(len(cosine))
-        mean, sd = self._mean[kind].tolist(), self._sd(kind)
+        mean, sd = self._mean[kind], self._sd(kind)
         # Beyond the two means the tails of the two bells say more about the bells than about people.
         c = np.clip(cosine.astype(np.float64), mean[1] - sd[1], mean[0] + sd[0])
         ratio = -0.5 * ((c - mean[0]) / sd[0]) ** 2 + 0.5 * ((c - mean[1]) / sd[1]) ** 2 + log(sd[1] / sd[0])

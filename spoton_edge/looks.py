@@ -125,11 +125,12 @@ class Looks:
         beside = np.flatnonzero((seen.camera == seen.camera[i]) & (match >= 0) & (match != match[i]))
         others = record["entry"][match[beside]]
         pairs = np.concatenate([[record["entry"][match[i]]], others[others >= 0]]).astype(np.int32)
-        best = self._gallery.compare(seen.embedding, seen.camera, np.full(len(pairs), i, np.int32), pairs)
+        own, *beside_him = self._gallery.compare(
+            seen.embedding, seen.camera, np.full(len(pairs), i, np.int32), pairs
+        ).tolist()
         for kind in (SAME_CAMERA, OTHER_CAMERA):
-            real = best[:, kind] > -2
-            self._evidence.learn(kind, False, best[:1, kind][real[:1]])
-            self._evidence.learn(kind, True, best[1:, kind][real[1:]])
+            self._evidence.learn(kind, False, [best[kind] for best in [own] if best[kind] > -2])
+            self._evidence.learn(kind, True, [best[kind] for best in beside_him if best[kind] > -2])
 
     def join(self, keep: int, drop: int) -> int:
         """Make two entries (-1: none) one; the entry of the person who stays."""

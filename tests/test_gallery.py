@@ -89,8 +89,8 @@ def test_a_model_that_does_not_tell_people_apart_says_nothing() -> None:
 def test_what_a_cosine_is_worth_is_learned_on_the_site() -> None:
     evidence, rng = Evidence(None), np.random.default_rng(0)
     for _ in range(100):
-        evidence.learn(OTHER_CAMERA, False, rng.normal(0.7, 0.1, 5).astype(np.float32))
-        evidence.learn(OTHER_CAMERA, True, rng.normal(0.2, 0.1, 5).astype(np.float32))
+        evidence.learn(OTHER_CAMERA, False, rng.normal(0.7, 0.1, 5).tolist())
+        evidence.learn(OTHER_CAMERA, True, rng.normal(0.2, 0.1, 5).tolist())
     low, high = evidence.nats(OTHER_CAMERA, np.array([0.2, 0.7], np.float32))
     assert low < -3
     assert high > 3

@@ -141,6 +141,18 @@ def holders(entries, records, const int[::1] at not None):
     return row_
 
 
+cdef Py_ssize_t first_of(const TrackletEntry *entry, Py_ssize_t count, int16_t camera) noexcept nogil:
+    """Where a camera's entries begin."""
+    cdef Py_ssize_t low = 0, high = count, middle
+    while low < high:
+        middle = low + (high - low) // 2
+        if entry[middle].camera < camera:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
 def changes(
     entries,
     records,
@@ -173,8 +185,10 @@ def changes(
             continue
         person = &record[track[t]]
         watched = False
-        for k in range(book.count):
-            if entry[k].uid == person.uid and entry[k].camera == camera[t] and entry[k].seen_ns > since_ns:
+        for k in range(first_of(entry, book.count, camera[t]), book.count):
+            if entry[k].camera != camera[t]:
+                break
+            if entry[k].uid == person.uid and entry[k].seen_ns > since_ns:
                 watched = True
                 break
         out.append((

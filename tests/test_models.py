@@ -7,6 +7,7 @@ import json
 import os
 import re
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from spoton_edge.graph_surgery import load_graph
 from spoton_edge.manifests import GithubFile, LocalFile, Manifest, manifest, manifests, parse_manifest
 from spoton_edge.models import SERVICE_CACHE, cache_dir, cached_path, fetch, listing, manifest_for, record_path, resolve
 from tests.fetching import hashed, left_in, server, serves
+from tests.process import as_nobody
 from tests.test_graph_surgery import run, scaled_rows
 
 CLIP = b"moving pictures"
@@ -161,17 +163,13 @@ def test_a_file_made_by_an_older_recipe_is_refused(
 def test_a_cache_that_this_user_may_not_read_is_no_traceback(tmp_path: Path, clip: Manifest) -> None:
     cache = tmp_path / "cache"
     fetch("clip", cache, quiet)
-    root = os.geteuid() == 0
     cache.chmod(0)
     try:
-        if root:
-            os.seteuid(65534)
-        with pytest.raises(ModelError, match="may not be read by this user"):
-            resolve("clip", cache)
-        assert [row.state for row in listing(cache)] == ["unreadable"]
+        with as_nobody(tmp_path) if os.geteuid() == 0 else nullcontext():
+            with pytest.raises(ModelError, match="may not be read by this user"):
+                resolve("clip", cache)
+            assert [row.state for row in listing(cache)] == ["unreadable"]
     finally:
-        if root:
-            os.seteuid(0)
         cache.chmod(0o755)
 
 

@@ -30,7 +30,7 @@ LOOKS_BYTES = 16 << 20
 REPEATS_S = 120.0  # a message that is sent again within this is kept once
 HUB_KEEPS_S = 3600.0
 BUCKET_TTL_S = 86400.0
-STALE_S = 4.0  # a hub's stream that has not asked its source for so long is told to
+STALE_S = 10.0  # a hub's stream that has not asked its source for so long is told to
 
 Errors = (nats.errors.Error, TimeoutError, OSError)
 

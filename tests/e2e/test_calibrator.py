@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from spoton_edge import config
 from spoton_edge.calibration.judge import judge_site
 from spoton_edge.cli import main
 from tests.e2e.browser import PATIENCE_MS, chromium, opened
 from tests.e2e.painted import CAMERAS, CROSSES, SIZE, crosses, paint
+from tests.waiting import until
 from tests.web import Served, serving
 
 expect.set_options(timeout=PATIENCE_MS)
@@ -133,6 +134,25 @@ def test_a_newcomer_comes_from_an_uncalibrated_site_to_a_good_verdict_by_clicks_
     assert site.with_name("site.yaml.bak").read_text() == before
     kept = [line for line in site.read_text().splitlines() if line in before.splitlines()]
     assert kept == before.splitlines()  # every line of the operator's, in their order
+
+
+def test_a_click_counts_also_when_a_verdict_comes_while_the_button_is_down(
+    browser: Browser, server: tuple[Served, Path], site: Path
+) -> None:
+    held: list[Route] = []
+    with calibrator(browser, server) as page:
+        expect_grade(page, "door", "new")
+        page.route("**/judge", lambda route: held.append(route))
+        mark(page, "door")
+        until(lambda: held or page.wait_for_timeout(20), "the page asks for a verdict")
+        page.locator('#cameras button[data-camera="desk"]').hover()
+        page.mouse.down()
+        for route in held:
+            route.continue_()
+        page.unroute("**/judge")
+        expect_grade(page, "door", "good")
+        page.mouse.up()
+        expect(page.locator("#verdict-camera")).to_have_text("desk")
 
 
 def test_a_wrong_point_is_named_and_dragged_right_and_keys_do_what_clicks_do(

@@ -17,30 +17,31 @@ export const gradeText = (verdict) => (verdict ? (verdict.grade ?? "not calibrat
 
 const centimetres = (metres) => (metres === null ? "–" : metres < 1 ? `${(100 * metres).toFixed(1)} cm` : `${metres.toFixed(2)} m`);
 
+/** The cameras to choose from. Buttons stay: one that is replaced while somebody presses it would swallow the click. */
 export function drawCameras(list, store) {
-  const held = list.contains(document.activeElement) ? document.activeElement.dataset.camera : null;
-  list.replaceChildren(
-    ...store.cameras.map((camera, index) => {
-      const verdict = store.verdicts.get(camera.name);
-      const swatch = el("span", { className: "swatch" });
-      swatch.style.setProperty("--camera", camera.colour);
-      const unsaved = Object.values(camera.changed).some(Boolean);
-      const grade = el("span", { className: "grade", textContent: verdict?.grade ?? (verdict ? "new" : "…") });
-      if (verdict?.grade) grade.dataset.grade = verdict.grade;
-      const button = el(
-        "button",
-        { title: `${camera.name}: ${gradeText(verdict)}${unsaved ? ", not saved" : ""}` },
-        swatch,
-        el("span", { className: "name", textContent: camera.name + (unsaved ? " •" : "") }),
-        grade,
-      );
-      button.dataset.camera = camera.name;
-      button.setAttribute("aria-current", String(index === store.current));
-      button.addEventListener("click", () => store.chooseCamera(index));
-      return el("li", {}, button);
-    }),
-  );
-  if (held) list.querySelector(`[data-camera="${CSS.escape(held)}"]`)?.focus();
+  while (list.children.length > store.cameras.length) list.lastElementChild.remove();
+  while (list.children.length < store.cameras.length) list.append(cameraEntry(list.children.length, store));
+  store.cameras.forEach((camera, index) => {
+    const button = list.children[index].firstElementChild;
+    const [swatch, name, grade] = button.children;
+    const verdict = store.verdicts.get(camera.name);
+    const unsaved = Object.values(camera.changed).some(Boolean);
+    button.dataset.camera = camera.name;
+    button.title = `${camera.name}: ${gradeText(verdict)}${unsaved ? ", not saved" : ""}`;
+    button.setAttribute("aria-current", String(index === store.current));
+    swatch.style.setProperty("--camera", camera.colour);
+    name.textContent = camera.name + (unsaved ? " •" : "");
+    grade.textContent = verdict?.grade ?? (verdict ? "new" : "…");
+    if (verdict?.grade) grade.dataset.grade = verdict.grade;
+    else delete grade.dataset.grade;
+  });
+}
+
+function cameraEntry(index, store) {
+  const parts = ["swatch", "name", "grade"].map((className) => el("span", { className }));
+  const button = el("button", {}, ...parts);
+  button.addEventListener("click", () => store.chooseCamera(index));
+  return el("li", {}, button);
 }
 
 export function drawPairs(title, list, store) {
@@ -103,6 +104,9 @@ function pointRow(index, store) {
 export function drawHandoffs(list, store) {
   if (list.contains(document.activeElement) && document.activeElement.matches("input")) return; // somebody types there
   const others = store.cameras.filter((camera) => camera !== store.camera).map((camera) => camera.name);
+  const shown = JSON.stringify([others, store.camera.handoff]);
+  if (list.shown === shown) return; // somebody may be pressing a button there
+  list.shown = shown;
   list.replaceChildren(
     ...store.camera.handoff.map((link, index) => {
       const zone = Array.isArray(link.zone) ? "zone" : link.zone.replace("_", " ");

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spoton_edge.calibration.fit import convex_hull, fit_homography, homography_of, place
+from spoton_edge.calibration.fit import fit_homography, homography_of, place
 from tests.world import look_at
 
 CAMERA = look_at((0, -6, 4), (0, 2, 0), focal_px=900)
@@ -95,18 +95,6 @@ def test_refinement_is_better_than_the_linear_solution_on_the_floor():
             error = float(np.sqrt(np.mean(np.sum((place(h, grid[:, :2]) - grid[:, 2:]) ** 2, axis=1))))
             worse, better = (worse + error, better) if name == "linear" else (worse, better + error)
     assert better <= 1.01 * worse
-
-
-@given(st.lists(st.tuples(st.integers(-20, 20), st.integers(-20, 20)), min_size=3, max_size=30))
-def test_a_hull_holds_all_its_points(raw):
-    p = np.array(raw, np.float64)
-    hull = convex_hull(p)
-    if len(hull) < 3:
-        return
-    sides = np.roll(hull, -1, axis=0) - hull
-    offsets = p[:, None] - hull[None]
-    turn = sides[None, :, 0] * offsets[..., 1] - sides[None, :, 1] * offsets[..., 0]
-    assert (turn >= -1e-9).all()
 
 
 def test_many_points_are_sampled_the_same_way_each_time():

@@ -37,6 +37,7 @@ LEVELS: list[set[str]] = [
         "models",
         "people",
         "pinned_files",
+        "polygons",
         "recording",
         "state",
         "transfers",

@@ -21,7 +21,7 @@ from spoton_edge.ground_plane import GroundPlane
 from spoton_edge.messages import Message, parse
 from spoton_edge.site import messages
 from spoton_edge.site.clock import Offset
-from spoton_edge.site.digest import Digest, Pose, hull
+from spoton_edge.site.digest import Digest, Pose
 from spoton_edge.site.messages import BoxEvent, BoxMessage, Look, Sights
 from spoton_edge.site.outbox import Letter, Outbox
 from spoton_edge.site.streams import kept_s as kept_for
@@ -126,13 +126,6 @@ def test_a_turned_covariance_is_as_large_as_before(heading: float, xx: float, yy
     turned = Pose((0.0, 0.0, heading)).spread(np.array([[xx, xy, yy]]))[0]
     assert turned[0] + turned[2] == pytest.approx(xx + yy)
     assert turned[0] * turned[2] - turned[1] ** 2 == pytest.approx(xx * yy - xy * xy, abs=1e-9)
-
-
-@given(st.lists(st.tuples(st.integers(-9, 9), st.integers(-9, 9)), min_size=3, max_size=30))
-def test_an_outline_turns_left_at_each_corner_and_leaves_nobody_out(points: list[tuple[int, int]]) -> None:
-    outline = hull(tuple((float(x), float(y)) for x, y in points))
-    for a, b in zip(outline, (*outline[1:], *outline[:1]), strict=True):
-        assert all((b[0] - a[0]) * (y - a[1]) - (b[1] - a[1]) * (x - a[0]) >= 0 for x, y in points)
 
 
 def test_a_new_run_of_the_daemon_begins_anew() -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from spoton_edge.ground_plane import homography_from_points
+from spoton_edge.polygons import convex_hull
 from spoton_edge.types import F8, Bool
 
 PIXEL_SHARE = 1.5e-3  # sd of a clicked point, share of the picture's diagonal of points: 3 px of 2,000
@@ -115,26 +116,6 @@ def place(homography: F8, uv: F8) -> F8:
     q = np.column_stack([uv, np.ones(len(uv))]) @ homography.T
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(q[:, :2] / q[:, 2:])
-
-
-def convex_hull(points: F8) -> F8:
-    """Corners (k, 2) of the hull in order (Andrew's monotone chain)."""
-    ordered = sorted({(float(a), float(b)) for a, b in points})
-    if len(ordered) < 3:
-        return np.array(ordered).reshape(-1, 2)
-    halves = []
-    for sequence in (ordered, ordered[::-1]):
-        half: list[tuple[float, float]] = []
-        for c in sequence:
-            while len(half) > 1 and _turn(half[-2], half[-1], c) <= 0:
-                half.pop()
-            half.append(c)
-        halves.append(half[:-1])
-    return np.array(halves[0] + halves[1])
-
-
-def _turn(a: tuple[float, float], b: tuple[float, float], c: tuple[float, float]) -> float:
-    return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
 
 
 def _consensus(p: F8, sd_px: float, sd_m: float, seed: int) -> tuple[Bool, bool]:

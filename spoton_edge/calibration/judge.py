@@ -18,9 +18,10 @@ from spoton_edge.calibration.fit import DOWN, RIGHT, Fit, fit_homography
 from spoton_edge.calibration.judge_points import judge_points
 from spoton_edge.calibration.judge_size import judge_size
 from spoton_edge.calibration.plane import PlaneError, ground_plane, straight_points
-from spoton_edge.calibration.sight import camera_height_m, floor_middle, grid_of, inside
+from spoton_edge.calibration.sight import camera_height_m, floor_middle, grid_of
 from spoton_edge.calibration.verdict import CameraVerdict, Figures
 from spoton_edge.ground_plane import GroundPlane
+from spoton_edge.polygons import inside
 from spoton_edge.types import F8
 
 CAMERA_HEIGHT_M = (1.2, 40.0)

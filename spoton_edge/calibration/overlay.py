@@ -12,9 +12,10 @@ import numpy as np
 
 from spoton_edge.calibration.agreement import sees
 from spoton_edge.calibration.fit import DOWN
-from spoton_edge.calibration.sight import grid_of, inside
+from spoton_edge.calibration.sight import grid_of
 from spoton_edge.calibration.verdict import CameraVerdict
 from spoton_edge.ground_plane import GroundPlane
+from spoton_edge.polygons import inside
 from spoton_edge.types import F8
 
 TRUSTED_SD_M = 0.25

@@ -1,4 +1,4 @@
-"""What a camera's plane shows: pixels of its picture, polygons, where the camera hangs."""
+"""What a camera's plane shows: pixels of its picture, where the camera hangs."""
 
 from __future__ import annotations
 
@@ -21,17 +21,6 @@ def grid_of(plane: GroundPlane, steps: int) -> F8:
     width, height = plane.image_size
     u, v = np.meshgrid(np.linspace(0, width - 1, steps), np.linspace(0, height - 1, steps))
     return np.column_stack([u.ravel(), v.ravel()])
-
-
-def inside(polygon: F8, points: F8) -> np.ndarray:
-    """(n,) which points (n, 2) lie in a polygon (k, 2), by the even-odd rule; without corners none does."""
-    odd = np.zeros(len(points), bool)
-    for i in range(len(polygon)):
-        (ax, ay), (bx, by) = polygon[i - 1], polygon[i]
-        crosses = (ay > points[:, 1]) != (by > points[:, 1])
-        with np.errstate(divide="ignore", invalid="ignore"):
-            odd ^= crosses & (points[:, 0] < (bx - ax) * (points[:, 1] - ay) / (by - ay) + ax)
-    return odd
 
 
 def camera_centre(plane: GroundPlane) -> F8 | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from spoton_edge.messages import Event, Message, Site, Track, Tracks
+from spoton_edge.polygons import convex_hull, inside
 from spoton_edge.site.clock import Offset
 from spoton_edge.site.messages import BoxEvent, BoxMessage, BoxPlace, Head, Look, Polygon, Sights
 from spoton_edge.types import F4, F8
@@ -93,7 +94,8 @@ class Digest:
         """What to tell of a message; now_s: monotonic."""
         if isinstance(message, Site):
             floor = [corner for camera in message.cameras for corner in camera["footprint"]]
-            self._outline = hull(self._pose.polygon(floor)) if len(floor) > 2 else ()
+            outline = convex_hull(np.array(self._pose.polygon(floor)).reshape(-1, 2))
+            self._outline = tuple((x, y) for x, y in outline.tolist()) if len(floor) > 2 else ()
             self._placed = -math.inf
         elif isinstance(message, Tracks) and message.captured:
             yield from self._take_tracks(message, now_s)
@@ -148,10 +150,10 @@ class Digest:
 
     def _crossings(self, number: int, person: _Person, now_s: float) -> Iterator[BoxEvent]:
         for name, corners in self._corners.items():
-            inside = _contains(corners, person.xy)
-            if inside != (name in person.within):
+            is_in = bool(inside(corners, np.array([person.xy]))[0])
+            if is_in != (name in person.within):
                 person.within ^= {name}
-                yield self._told("entered" if inside else "left", number, person, person.seen, now_s, name)
+                yield self._told("entered" if is_in else "left", number, person, person.seen, now_s, name)
 
     def _told(
         self, event: str, number: int, person: _Person, time: float, now_s: float, border: str | None = None
@@ -165,33 +167,5 @@ class Digest:
         return Head(self._box, self._run, self._link, self._count[kind], time, offset_s, doubt_s)
 
 
-def hull(corners: Polygon) -> Polygon:
-    """The convex outline of points. A. M. Andrew 1979."""
-    points = sorted(set(corners))
-
-    def half(ordered: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
-        line: list[tuple[float, float]] = []
-        for x, y in ordered:
-            while len(line) > 1 and _turn(line[-2], line[-1], (x, y)) <= 0:
-                line.pop()
-            line.append((x, y))
-        return line[:-1]
-
-    return tuple(half(points) + half(points[::-1]))
-
-
-def _turn(a: tuple[float, float], b: tuple[float, float], c: tuple[float, float]) -> float:
-    return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
-
-
 def _is_placed(track: Track) -> bool:
     return track.x is not None and track.cov is not None and all(map(math.isfinite, track.cov))
-
-
-def _contains(corners: F8, xy: tuple[float, float]) -> bool:
-    """Whether a polygon (n, 2) contains a place, by counting the edges that a ray crosses."""
-    a, b = corners, np.roll(corners, -1, axis=0)
-    crosses = (a[:, 1] > xy[1]) != (b[:, 1] > xy[1])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        at = a[:, 0] + (xy[1] - a[:, 1]) / (b[:, 1] - a[:, 1]) * (b[:, 0] - a[:, 0])
-    return bool((crosses & (xy[0] < at)).sum() % 2)

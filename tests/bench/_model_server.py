@@ -16,6 +16,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -53,27 +54,17 @@ class ModelServer:
 
     def app(self) -> Starlette:
         routes = [
-            Route("/infer", self.infer, methods=["POST"]),
-            Route("/detect", self.detect, methods=["POST"]),
+            _posted("/infer", self._infer),
+            _posted("/detect", self._detect),
             Route("/cpu", lambda _: Response(str(time.process_time()))),
         ]
         return Starlette(routes=routes)
-
-    async def infer(self, request: Request) -> Response:
-        count = int(request.query_params["batch"])
-        body = await request.body()
-        return Response(await run_in_threadpool(self._infer, body, count), media_type="application/octet-stream")
 
     def _infer(self, body: bytes, count: int) -> bytes:
         width, height = self._input_size
         with self._turn:
             outputs = self._engine.infer(np.frombuffer(body, np.float32).reshape(count, 3, height, width))
             return b"".join(output.tobytes() for output in outputs)
-
-    async def detect(self, request: Request) -> Response:
-        count = int(request.query_params["batch"])
-        body = await request.body()
-        return Response(await run_in_threadpool(self._detect, body, count), media_type="application/octet-stream")
 
     def _detect(self, body: bytes, count: int) -> bytes:
         width, height = self._frame_size
@@ -83,6 +74,17 @@ class ModelServer:
             found = self._detector.detect(FrameBatch(np.arange(count, dtype=np.int16), numbers, numbers, images))
         head = json.dumps(found.offsets.tolist()).encode() + b"\n"
         return head + found.xyxy.tobytes() + found.score.tobytes()
+
+
+def _posted(path: str, answer: Callable[[bytes, int], bytes]) -> Route:
+    """What computes for a posted body, off the event loop; batch: how many frames the body has."""
+
+    async def respond(request: Request) -> Response:
+        count = int(request.query_params["batch"])
+        body = await request.body()
+        return Response(await run_in_threadpool(answer, body, count), media_type="application/octet-stream")
+
+    return Route(path, respond, methods=["POST"])
 
 
 def main(model: str, host: str, threads: str, *sizes: str) -> None:

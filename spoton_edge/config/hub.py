@@ -9,9 +9,10 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError
 
 from spoton_edge.config.document import read
-from spoton_edge.config.faults import closest, problems_of
-from spoton_edge.config.kinds import FILLED, NAME, Endpoint, Flag, Model, Name, Positive, Text, Travel, is_local
-from spoton_edge.config.places import Problem, assign, places
+from spoton_edge.config.faults import problems_of
+from spoton_edge.config.kinds import FILLED, NAME, Endpoint, Flag, Model, Name, Positive, Text, Travel
+from spoton_edge.config.places import Loc, Problem, assign, places
+from spoton_edge.config.rules import exposed, no_such
 from spoton_edge.config.sections import Section
 from spoton_edge.errors import ConfigError
 
@@ -115,15 +116,12 @@ def _broken_rules(data: dict[str, Any]) -> Iterator[Problem]:
         for loc, border in places(data, key):
             box = border.partition("/")[0] if isinstance(border, str) else None
             if box is not None and "/" in border and box not in names:
-                meant = closest(box, names)
-                hint = f"did you mean '{meant}'?" if meant else f"the boxes are {', '.join(names) or 'not named'}"
-                yield Problem(loc, f"there is no box '{box}'; {hint}")
-    exposed = not any(value in (True, "yes", "on") for _, value in places(data, "publish.insecure"))
+                yield Problem(loc, no_such("box", "boxes", box, names))
+    yield from exposed(data, _endpoints(data), "bind to 127.0.0.1 or ipc://, or set")
+
+
+def _endpoints(data: dict[str, Any]) -> Iterator[tuple[Loc, str]]:
     for key in ("publish.bind[]", "publish.snapshot"):
-        for loc, endpoint in places(data, key):
-            if exposed and isinstance(endpoint, str) and not is_local(endpoint):
-                yield Problem(
-                    loc,
-                    f"'{endpoint}' can be reached by other machines, unencrypted and by anyone; bind to 127.0.0.1 or "
-                    "ipc://, or set publish.insecure: true",
-                )
+        for loc, value in places(data, key):
+            if isinstance(value, str):
+                yield loc, value

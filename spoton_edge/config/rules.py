@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from spoton_edge.config.document import Document
 from spoton_edge.config.faults import closest
 from spoton_edge.config.kinds import endpoint_fault, is_local
-from spoton_edge.config.places import Problem, lookup, places
+from spoton_edge.config.places import Loc, Problem, lookup, places
 
 
 def broken_rules(document: Document) -> list[Problem]:
@@ -21,6 +21,27 @@ def broken_rules(document: Document) -> list[Problem]:
         *_uplink_endpoint(document.data),
         *_equal_endpoints(document),
     ]
+
+
+def no_such(what: str, all_of_them: str, name: str, names: Sequence[str]) -> str:
+    """That there is nothing of this name, and what may have been meant."""
+    meant = closest(name, names)
+    hint = f"did you mean '{meant}'?" if meant else f"the {all_of_them} are {', '.join(names) or 'not named'}"
+    return f"there is no {what} '{name}'; {hint}"
+
+
+def exposed(data: dict[str, Any], endpoints: Iterable[tuple[Loc, str]], remedy: str) -> Iterator[Problem]:
+    """A fault for each endpoint that others can reach, unless `publish.insecure` says that they may; the remedy leads
+    up to that."""
+    if any(value in (True, "yes", "on") for _, value in places(data, "publish.insecure")):
+        return
+    for loc, endpoint in endpoints:
+        if not is_local(endpoint):
+            yield Problem(
+                loc,
+                f"'{endpoint}' can be reached by other machines, unencrypted and by anyone; "
+                f"{remedy} publish.insecure: true",
+            )
 
 
 def _camera_names(document: Document) -> Iterator[Problem]:
@@ -38,9 +59,7 @@ def _handoff_targets(data: dict[str, Any]) -> Iterator[Problem]:
         if not isinstance(to, str):
             continue
         if to not in names:
-            meant = closest(to, names)
-            hint = f"did you mean '{meant}'?" if meant else f"the cameras are {', '.join(names) or 'not named'}"
-            yield Problem(loc, f"there is no camera '{to}'; {hint}")
+            yield Problem(loc, no_such("camera", "cameras", to, names))
         elif to == lookup(data, (*loc[:2], "name")):
             yield Problem(loc, "is the camera itself; remove it: who comes back is recognised without a handoff")
 
@@ -64,17 +83,9 @@ def _whole(value: Any, count: int) -> bool:
 
 
 def _exposed_endpoints(data: dict[str, Any]) -> Iterator[Problem]:
-    if any(value in (True, "yes", "on") for _, value in places(data, "publish.insecure")):
-        return
     if any(value is not None for _, value in places(data, "publish.keys")):
         return
-    for loc, endpoint in _endpoints(data):
-        if not is_local(endpoint):
-            yield Problem(
-                loc,
-                f"'{endpoint}' can be reached by other machines, unencrypted and by anyone; "
-                "bind to 127.0.0.1 or ipc://, name publish.keys, or set publish.insecure: true",
-            )
+    yield from exposed(data, _endpoints(data), "bind to 127.0.0.1 or ipc://, name publish.keys, or set")
 
 
 def _uplink_endpoint(data: dict[str, Any]) -> Iterator[Problem]:
@@ -94,7 +105,7 @@ def _equal_endpoints(document: Document) -> Iterator[Problem]:
         first.setdefault(endpoint, document.line(loc))
 
 
-def _endpoints(data: dict[str, Any]) -> Iterator[tuple[Any, str]]:
+def _endpoints(data: dict[str, Any]) -> Iterator[tuple[Loc, str]]:
     for key in ("publish.bind[]", "publish.snapshot", "publish.preview"):
         for loc, value in places(data, key):
             if isinstance(value, str) and endpoint_fault(value) is None:

@@ -366,14 +366,6 @@ def test_no_cameras_is_a_mistake(site_file):
     assert problems(site_file("cameras: []\n")) == ["1: cameras: is an empty list; give at least one"]
 
 
-def test_what_is_not_built_is_refused_by_its_key(site_file, monkeypatch):
-    entry = changes.NotYet("tracker.plain_iou", bool, "plain overlap", "use false")
-    monkeypatch.setattr(changes, "NOT_YET", (entry,))
-    (line,) = problems(site_file(ONE_CAMERA + "tracker: {plain_iou: true}\n"))
-    assert "tracker.plain_iou: not yet: this version has no plain overlap; use false" in line
-    assert config.load(site_file(ONE_CAMERA + "tracker: {plain_iou: false}\n")).tracker.plain_iou is False
-
-
 @pytest.mark.parametrize("endpoint", ["tcp://127.0.0.1:1", "tcp://localhost:1", "tcp://[::1]:1", "ipc:///tmp/a"])
 def test_what_only_this_machine_can_reach_needs_no_leave(site_file, endpoint):
     assert config.load(site_file(ONE_CAMERA + f"publish: {{bind: ['{endpoint}']}}\n")).publish.bind == (endpoint,)

@@ -1,10 +1,8 @@
-"""Keys that this version does not serve yet, and keys that have a new name. Both tables are meant to shrink."""
+"""Keys that have a new name. The table is meant to shrink."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import Any, NamedTuple
 
 from spoton_edge.config.document import Document
 from spoton_edge.config.places import Loc, Problem, assign, key_path, lookup, places, printable
@@ -14,28 +12,6 @@ log = logging.getLogger(__name__)
 # Old key -> new key, both whole, as in {"cameras[].rotation": "cameras[].orientation"}. The old one is taken, with a
 # warning, for one minor release.
 RENAMED: dict[str, str] = {}
-
-
-class NotYet(NamedTuple):
-    """A key, the values of it that are refused, what they would be, and what to write until then."""
-
-    key: str
-    refuses: Callable[[Any], bool]
-    what: str
-    instead: str
-
-
-NOT_YET: tuple[NotYet, ...] = ()
-
-
-def not_yet(data: dict[str, Any]) -> list[Problem]:
-    """A fault for each value that this version cannot serve."""
-    return [
-        Problem(loc, f"not yet: this version has no {entry.what}; {entry.instead}")
-        for entry in NOT_YET
-        for loc, value in places(data, entry.key)
-        if entry.refuses(value)
-    ]
 
 
 def apply_renames(document: Document) -> list[Problem]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from spoton_edge.config.changes import apply_renames, not_yet
+from spoton_edge.config.changes import apply_renames
 from spoton_edge.config.document import Document, dump, read
 from spoton_edge.config.faults import problems_of
 from spoton_edge.config.kinds import is_path, source_kind
@@ -89,7 +89,7 @@ def _examine(path: Path) -> tuple[Site | None, Document, list[Problem]]:
     problems = [*apply_renames(document), *_expand_sources(document.data)]
     _resolve_paths(document.data, (Path.cwd() / path).parent)
     problems += _include_calibrations(document)
-    problems += [*document.problems, *not_yet(document.data), *broken_rules(document)]
+    problems += [*document.problems, *broken_rules(document)]
     try:
         return Site.model_validate(document.data), document, problems
     except ValidationError as error:

@@ -8,7 +8,6 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from spoton_edge.config.changes import NOT_YET
 from spoton_edge.config.places import Loc
 from spoton_edge.config.sections import Section, Site
 
@@ -24,7 +23,7 @@ def reference(root: type[Section] = Site) -> str:
     for path, section in _sections(root, ""):
         heading = f"**`{path}`** " if path else ""
         fields = [(name, info) for name, info in section.model_fields.items() if not _section_in(info.annotation)]
-        rows = [_row(name, info, f"{path}.{name}".removeprefix(".")) for name, info in fields]
+        rows = [_row(name, info) for name, info in fields]
         table = ["| key | default | meaning |", "|---|---|---|", *rows] if rows else []
         parts.append("\n".join([f"{heading}{(section.__doc__ or '').strip()}", "", *table]))
     return "\n\n".join(parts) + "\n"
@@ -64,12 +63,10 @@ def _section_in(annotation: Any) -> type[Section] | None:
     return next((found for part in get_args(annotation) if (found := _section_in(part))), None)
 
 
-def _row(name: str, info: FieldInfo, path: str) -> str:
+def _row(name: str, info: FieldInfo) -> str:
     choices = get_args(info.annotation) if get_origin(info.annotation) is Literal else ()
     meaning = f"{', '.join(f'`{choice}`' for choice in choices)}: {info.description}" if choices else info.description
-    missing = [entry.what for entry in NOT_YET if entry.key == path]
-    pending = f" (not yet: {', '.join(missing)})" if missing else ""
-    return f"| `{name}` | {_default(info)} | {meaning}{pending} |"
+    return f"| `{name}` | {_default(info)} | {meaning} |"
 
 
 def _default(info: FieldInfo) -> str:

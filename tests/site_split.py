@@ -1,49 +1,83 @@
-"""A recorded site of four cameras split over boxes: an associator each, and the site joins what they tell."""
+"""A recorded site of four cameras split over boxes: daemon's messages, an uplink's digest of them, and the site."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from spoton_edge import messages
 from spoton_edge.association import Associator
+from spoton_edge.messages import Message
+from spoton_edge.site.clock import Offset
+from spoton_edge.site.digest import Digest
 from spoton_edge.site.identity import SiteIdentity
-from spoton_edge.site.messages import BoxEvent, BoxPlace, Head, Sights
+from spoton_edge.site.messages import BoxEvent, BoxMessage, encode, parse, subject
 from spoton_edge.site.plan import Rules
 from spoton_edge.types import F8, GlobalTracks, Tracklets, TrackState
+from spoton_edge.wire import Clock, Encoder
 from tests.bench.identity import FLOOR, SHARED, _scorer, cmc_planes, cmc_steps
 from tests.site_world import START_S
 
-EVERY = 2  # of 4 frames a second: positions are told twice a second
+PHASES = 2  # of 4 frames a second every second is told of: which, is chance
+RUN = "aa"
 
 
-def split_score(sequence: str, boxes: Sequence[Sequence[int]], first: int = 0) -> float:
-    """IDF1 within 1 m of a CMC sequence, its cameras split over boxes; of one box alone, without the site. first: the
-    frame that is told first, of `EVERY`."""
-    planes = cmc_planes()
-    associators = [Associator([planes[camera] for camera in cameras]) for cameras in boxes]
-    names = tuple(f"box-{number}" for number in range(len(boxes)))
-    identity = SiteIdentity(Rules(names))
-    x0, y0, x1, y1 = FLOOR
-    place = BoxPlace(((x0, y0), (x1, y0), (x1, y1), (x0, y1)), {})
+class _Box:
+    """A box with some of the cameras: from tracklets to what its uplink tells."""
+
+    def __init__(self, name: str, cameras: Sequence[int], start_s: float) -> None:
+        planes = cmc_planes()
+        self.name = name
+        self._cameras = cameras
+        self._associator = Associator([planes[camera] for camera in cameras])
+        clock = Clock(lambda: 0, lambda: int(start_s * 1e9))
+        self._encoder = Encoder("cmc", name, RUN, [f"cam{camera + 1}" for camera in cameras], clock=clock)
+        offset = Offset(lambda: 0.0)
+        offset.measure(0.0, 0.005, 0.01)  # a clock that is right, as well as a round trip of 10 ms tells
+        self._digest = Digest(name, "0a", (0.0, 0.0, 0.0), {}, offset)
+        x0, y0, x1, y1 = FLOOR
+        floor = {"footprint": [[x0, y0], [x1, y0], [x1, y1], [x0, y1]]}
+        self._heard(messages.Site("cmc", name, RUN, 0, start_s, {}, [floor], [], None))
+
+    def step(self, captured_ns: int, tracklets: Tracklets) -> tuple[GlobalTracks, list[BoxMessage]]:
+        """The box's people, and what the site hears of them; captured_ns is not monotonic time but since the start."""
+        number = np.arange(len(self._cameras), dtype=np.int16)
+        captured = np.full(len(number), captured_ns)
+        tracks, events = self._associator.update(
+            number, captured, self._associator.site.project(_of(tracklets, self._cameras))
+        )
+        published = [self._encoder.tracks(tracks, number, captured, 0.0), *map(self._encoder.event, events)]
+        told = [self._heard(messages.parse(json.loads(message.payload(1)))) for message in published]
+        return tracks, [message for part in told for message in part]
+
+    def _heard(self, message: Message | None) -> list[BoxMessage]:
+        told = [] if message is None else self._digest.take(message, 0.0)
+        return [self._carried(message) for message in told]
+
+    def _carried(self, message: BoxMessage) -> BoxMessage:
+        kind = "events" if isinstance(message, BoxEvent) else "tracks"
+        return parse(subject("cmc", self.name, kind), encode(message))
+
+
+def split_score(sequence: str, boxes: Sequence[Sequence[int]], phase: int = 0) -> float:
+    """IDF1 within 1 m of a CMC sequence, its cameras split over boxes; of one box alone, without the site. phase: the
+    frames, of every `PHASES`, that fall on the half seconds in which boxes tell."""
+    start_s = START_S + 0.25 * phase
+    edge = [_Box(f"box-{number}", cameras, start_s) for number, cameras in enumerate(boxes)]
+    identity = SiteIdentity(Rules(tuple(box.name for box in edge)))
     rows: list[list[float]] = []
-    for step, (batch, tracklets) in enumerate(cmc_steps(sequence)):
-        time = START_S + int(batch.captured_ns[0]) / 1e9
-        told: list[GlobalTracks] = []
-        for name, associator, cameras in zip(names, associators, boxes, strict=True):
-            number = np.arange(len(cameras), dtype=np.int16)
-            seen = associator.site.project(_of(tracklets, cameras))
-            tracks, _ = associator.update(number, batch.captured_ns[: len(cameras)], seen)
-            told.append(tracks)
-            head = Head(name, "aa", "0a", step + 1, time, 0.0, 0.005)
-            if not step:
-                identity.take(BoxEvent(head, "box", place=place), time)
-            if step % EVERY == first:
-                use = (tracks.state == TrackState.VISIBLE) & np.isfinite(tracks.xy[:, 0])
-                some = tracks.global_id[use], tracks.xy[use], tracks.cov[use], tracks.age_s[use]
-                identity.take(Sights(head, *some), time)
-        identity.advance(time + 0.24)
-        rows += _joined(int(batch.frame_id[0]), names, told, identity if len(boxes) > 1 else None)
+    for batch, tracklets in cmc_steps(sequence):
+        captured_ns = int(batch.captured_ns[0])
+        now_s = start_s + captured_ns / 1e9
+        people = {}
+        for box in edge:
+            people[box.name], told = box.step(captured_ns, tracklets)
+            for message in told:
+                identity.take(message, now_s)
+        identity.advance(now_s + 0.24)
+        rows += _joined(int(batch.frame_id[0]), people.items(), identity if len(boxes) > 1 else None)
     truth = np.loadtxt(SHARED / "data" / "cmc" / "gt_ground" / f"{sequence}.csv", delimiter=",", skiprows=1)
     return float(_scorer().score(truth, np.array(rows), 1.0)["IDF1"])
 
@@ -57,14 +91,14 @@ def _of(tracklets: Tracklets, cameras: Sequence[int]) -> Tracklets:
 
 
 def _joined(
-    frame: int, names: Sequence[str], told: Sequence[GlobalTracks], identity: SiteIdentity | None
+    frame: int, boxes: Iterable[tuple[str, GlobalTracks]], identity: SiteIdentity | None
 ) -> list[list[float]]:
     """Frame, id, x and y of everybody: what boxes say of one person is weighed by how sure they are."""
     people: dict[int, list[tuple[float, F8]]] = {}
-    for name, tracks in zip(names, told, strict=True):
+    for name, tracks in boxes:
         for k in np.flatnonzero((tracks.state != TrackState.LOST) & np.isfinite(tracks.xy[:, 0])):
             number = int(tracks.global_id[k])
-            site_id = number if identity is None else identity.answers().get((name, "aa", number))
+            site_id = number if identity is None else identity.answers().get((name, RUN, number))
             if site_id is not None:
                 people.setdefault(site_id, []).append((1 / float(tracks.cov[k, 0] + tracks.cov[k, 2]), tracks.xy[k]))
     found = []

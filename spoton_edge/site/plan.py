@@ -23,9 +23,6 @@ from spoton_edge.types import F4, F8, I2, I8, FootPoint, Tracklets, TrackState
 # What differs one level up. Who has an id on a box is a person, and is told of twice a second.
 POLICY = Policy(hit_nats=6.0, leave_s=1.2, steady_tracklets=True, habit_nats=0.5)
 SHOULDER_M = 0.5  # width and height of a person in the picture from above
-# A box tells where its filter puts somebody: errors of one report and the next are largely the same ones, and each
-# report counts for so much less than its covariance says.
-REPEATS = 3.0
 WALK_MPS = 1.3  # what a doubtful time costs in place
 LOST_S = 10.0
 
@@ -116,7 +113,7 @@ def tracklets(
     half = SHOULDER_M / 2
     xyxy = np.column_stack([foot[:, 0] - half, foot[:, 1] - SHOULDER_M, foot[:, 0] + half, foot[:, 1]])
     rows = len(camera)
-    blurred = REPEATS * cov
+    blurred = cov.copy()
     blurred[:, [0, 2]] += np.square(WALK_MPS * doubt_s)[:, None]
     seen = Tracklets.tracked(
         camera=camera,

@@ -33,7 +33,7 @@ from tests.bench.identity import SHARED
 from tests.e2e.boxes import Program, hub_file
 from tests.e2e.nats import Site
 from tests.e2e.networks import network
-from tests.site_split import EVERY, split_score
+from tests.site_split import PHASES, split_score
 from tests.site_world import START_S, Street, mistaken, play
 
 BOXES = (10, 25, 50, 75, 100)
@@ -57,7 +57,7 @@ def main() -> None:
         for sequence in ("CMC1", "CMC2"):
             print(f"{sequence}: IDF1 {100 * split_score(sequence, [[0, 1, 2, 3]]):.1f} on one box")
             for boxes in SPLITS:
-                scores = " and ".join(f"{100 * split_score(sequence, boxes, first):.1f}" for first in range(EVERY))
+                scores = " and ".join(f"{100 * split_score(sequence, boxes, phase):.1f}" for phase in range(PHASES))
                 cameras = " | ".join(" ".join(str(camera + 1) for camera in box) for box in boxes)
                 print(f"{sequence}: IDF1 {scores} split over two, cameras {cameras}")
     for share in (0.0, 0.005, 0.02, 0.05):

@@ -1,12 +1,17 @@
 """The ground-plane filter of `c/ground_filter.h`, the search for open pairs of `c/ground_pairs.h`, the places of `c/ground_places.h`."""
 
 cdef extern from "ground_filter.h" nogil:
+    double GROUND_LOG_2PI
     ctypedef struct ground_innovation:
         double d2
     ground_innovation ground_innovate(
         const double *state, const double *cov, const double *xy, const double *r, double lag_s
     )
+    void ground_densities(const ground_innovation *n, const double *r, double *regular, double *accident)
     void ground_absorb(double *state, double *cov, ground_innovation n, const double *r)
+    void ground_absorb_as(
+        double *state, double *cov, ground_innovation n, const double *r, double regular, double accident
+    )
     bint ground_apart(const double *xy, const double *r, const double *other_xy, const double *other_r, double limit)
 
 cdef extern from "ground_pairs.h" nogil:

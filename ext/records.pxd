@@ -49,6 +49,7 @@ cdef struct TwinPair:  # twins.PAIR
     int64_t older
     int64_t newer
     double nats
+    double kept
 
 cdef struct HeightReadings:  # stature.READINGS
     double readings[2]

@@ -207,11 +207,11 @@ def learn(
             of.sway += swayed / of.swayed
 
 
-def exchanged(learned, records, pairs, double enough, double against, double least):
+def exchanged(learned, records, pairs, double enough, double least):
     """Of pairs of tracks that met, those that were mistaken for one another since: rows (n, 2), odds (n,) nats.
 
-    pairs are `older` and `newer` by uid. Both need an id and `enough` readings; each has been as tall of late as the
-    other is, at odds of at least `least` after what speaks `against` it.
+    pairs are `older` and `newer` by uid, with what speaks for their having `kept` apart. Both need an id and `enough`
+    readings; each has been as tall of late as the other is, at odds of at least `least` after that.
     """
     cdef Rows site = Rows(learned, sizeof(HeightReadings)), table = Rows(records, sizeof(TrackRecord))
     cdef const HeightReadings *of = readings_of(site)
@@ -221,14 +221,12 @@ def exchanged(learned, records, pairs, double enough, double against, double lea
     cdef const TrackRecord *one
     cdef const TrackRecord *other
     cdef Py_ssize_t p, i, j, count = 0
-    cdef double odds
+    cdef double odds, need
     cdef bint known
     row_, odds_ = np.empty((met.count, 2), np.int32), np.empty(met.count)
     cdef int[:, ::1] row = row_
     cdef double[::1] found = odds_
     cdef double most = -log(of.odd[0])  # that can speak against a reading
-    if 2 * most - against < least - 1e-9:
-        return row_[:0], odds_[:0]  # while odd readings are thought that common, nothing is sure enough
     cdef double[::1] strange = np.empty(table.count)  # how ill each is what he is himself; NaN: not to be told
     with nogil:
         for i in range(table.count):
@@ -237,14 +235,15 @@ def exchanged(learned, records, pairs, double enough, double against, double lea
             strange[i] = -late(of, one, one) if known else NAN
         for p in range(met.count):
             # What fits would not do, whatever the other is like: most pairs end here.
+            need = least + pair[p].kept - 1e-9
             i = row_of(record, table.count, pair[p].older)
-            if i < 0 or not strange[i] + most - against >= least - 1e-9:
+            if i < 0 or not strange[i] + most >= need:
                 continue
             j = row_of(record, table.count, pair[p].newer)
-            if j < 0 or not strange[i] + strange[j] - against >= least - 1e-9:
+            if j < 0 or not strange[i] + strange[j] >= need:
                 continue
             one, other = &record[i], &record[j]
-            odds = late(of, one, other) + late(of, other, one) + strange[i] + strange[j] - against
+            odds = late(of, one, other) + late(of, other, one) + strange[i] + strange[j] - pair[p].kept
             if odds >= least:
                 row[count, 0], row[count, 1], found[count] = <int>i, <int>j, odds
                 count += 1

@@ -255,7 +255,12 @@ def layouts():
             "fresh": <char *>&e.fresh - b,
             "margin": <char *>&e.margin - b,
         },
-        "PAIR": {"older": <char *>&p.older - c, "newer": <char *>&p.newer - c, "nats": <char *>&p.nats - c},
+        "PAIR": {
+            "older": <char *>&p.older - c,
+            "newer": <char *>&p.newer - c,
+            "nats": <char *>&p.nats - c,
+            "kept": <char *>&p.kept - c,
+        },
         "READINGS": {
             "readings": <char *>&h.readings - d,
             "variance": <char *>&h.variance - d,

@@ -97,6 +97,8 @@ class Associator:
         gone = going_out(tracks, site)
         found = match_tracklets(step, census, gone, tracks.now_ns - self._lost_ns, policy)
 
+        census.twins.meet(seen, step.placed, step.lag_s, found.track, tracks)
+
         # Where they are, strangers included; that they are people at all; what they look like.
         fuse(step, found.track, census, site, policy)
         begin(step, found.track, census, site, policy)

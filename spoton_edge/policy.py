@@ -55,4 +55,4 @@ class Policy:
     stature_late: float = 8.0  # readings, `evidence_s` apart, that count as what somebody has been lately
     stature_enough: float = 6.0  # so many at least
     stature_most: float = 150.0  # and as what he is
-    exchange_nats: float = 5.0  # the odds against it: encounters are many, and each is looked at again and again
+    exchange_nats: float = 5.0  # the most that meeting clearly apart says against having been exchanged then

@@ -80,12 +80,10 @@ class Stature:
     def exchanged(self, table: TrackTable, pairs: NDArray[np.void]) -> list[tuple[int, int, float]]:
         """Rows of people who have been mistaken for one another since they met, and the odds of it (nats); each once.
 
-        pairs: of tracks that have been near each other, `older` and `newer` by uid.
+        pairs: of tracks that have been near each other, `twins.PAIR`: those hard to tell apart then need little.
         """
         policy = self._policy
-        rows, odds = _ext.exchanged(
-            self._learned, table.record, pairs, policy.stature_enough, policy.exchange_nats, policy.posterior_nats
-        )
+        rows, odds = _ext.exchanged(self._learned, table.record, pairs, policy.stature_enough, policy.posterior_nats)
         if not len(odds):
             return []
         found: list[tuple[int, int, float]] = []

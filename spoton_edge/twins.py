@@ -8,15 +8,22 @@ from numpy.typing import NDArray
 from spoton_edge._ext import twins as _ext
 from spoton_edge.global_track import TrackTable
 from spoton_edge.policy import Policy
-from spoton_edge.types import I4, I8, U8, Bool
+from spoton_edge.types import F8, I4, I8, U8, Bool, Tracklets
 
-PAIR = np.dtype([("older", np.int64), ("newer", np.int64), ("nats", np.float64)])  # uids; as in ext/records.pxd
+PAIR = np.dtype(  # as in ext/records.pxd
+    [
+        ("older", np.int64),  # uids
+        ("newer", np.int64),
+        ("nats", np.float64),  # above 0 they are two people, below 0 one
+        ("kept", np.float64),  # nats for each having stayed who he is when they met, rather than become the other
+    ]
+)
 NEAR_D2 = 13.8  # squared Mahalanobis distance within which two tracks could be one, 999 times in 1000
 RIPE_D2 = 6.0  # within which they are joined, 95 times in 100
 
 
 class Twins:
-    """Evidence about pairs of tracks that came near each other: above 0 they are two people, below 0 one."""
+    """Evidence about pairs of tracks that came near each other: whether they are two, and have been kept apart."""
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
@@ -44,9 +51,30 @@ class Twins:
             weight,
             policy.one_nats,
             policy.most_tell_apart_nats,
+            policy.exchange_nats,
         )
         self._crowded = table.record["uid"][near]
         return one
+
+    def meet(self, seen: Tracklets, placed: Bool, lag_s: F8, track: I4, table: TrackTable) -> None:
+        """Take in how well pairs are told apart by tracklets that are of `track` (T,), before they are fused."""
+        _ext.meet(
+            table.record,
+            table.state,
+            table.cov,
+            self.pairs,
+            seen.ground_xy,
+            seen.ground_cov,
+            lag_s,
+            placed.view(np.uint8),
+            track,
+            self._policy.exchange_nats,
+        )
+
+    def settle(self, one: int, other: int) -> None:
+        """Two tracks, by uid, have the right ids now."""
+        of = (self.pairs["older"] == min(one, other)) & (self.pairs["newer"] == max(one, other))
+        self.pairs["kept"][of] = self._policy.exchange_nats
 
     def in_crowd(self, uid: I8) -> Bool:
         """Which tracks, by uid (n,), have another near enough to be mistaken for."""

@@ -104,9 +104,7 @@ def learn_people(
         site["sway"] += (np.array(swayed) - site["sway"]).sum() / site["swayed"]
 
 
-def exchanged(
-    site: np.void, record: Table, pairs: Table, enough: float, against: float, least: float
-) -> dict[tuple[int, int], float]:
+def exchanged(site: np.void, record: Table, pairs: Table, enough: float, least: float) -> dict[tuple[int, int], float]:
     """Odds by rows."""
 
     def late(row: np.void, who: np.void) -> float:
@@ -115,7 +113,7 @@ def exchanged(
 
     found = {}
     rows = {int(person["uid"]): row for row, person in enumerate(record)}
-    for older, newer in zip(pairs["older"].tolist(), pairs["newer"].tolist(), strict=True):
+    for older, newer, _, kept in pairs.tolist():
         if older not in rows or newer not in rows:
             continue
         one, other = record[rows[older]], record[rows[newer]]
@@ -123,7 +121,7 @@ def exchanged(
             continue
         if min(one["late_n"], one["tall_n"], other["late_n"], other["tall_n"]) < enough:
             continue
-        odds = late(one, other) + late(other, one) - late(one, one) - late(other, other) - against
+        odds = late(one, other) + late(other, one) - late(one, one) - late(other, other) - kept
         if odds >= least:
             found[rows[older], rows[newer]] = odds
     return found

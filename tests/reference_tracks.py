@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from spoton_edge.ground_plane import EXPECTED, IN_VIEW, SHOWN, Site
 from spoton_edge.tracklet_book import ENTRY
 from spoton_edge.types import F4, F8, I2, I4, I8, U8, Bool, FootPoint, TrackState
-from tests.reference_identity import as_matrix, distance2
+from tests.reference_identity import absorb, as_matrix, distance2, nats
 
 Table = NDArray[np.void]
+MEETING_M, CLEAR_NATS = 2.0, 3.0
 
 
 def iou(a: F4, b: F4) -> float:
@@ -158,6 +159,37 @@ def compare_twins(
             if ripe and not {i, j} & {row for one in ones for row in one}:
                 ones.append((i, j))
     return pairs, ones, near
+
+
+def meet(
+    record: Table, state: F8, cov: F8, pairs: Table, xy: F8, r: F8, lag_s: F8, placed: Bool, track: I4, most: float
+) -> list[float]:
+    """What is kept of each pair."""
+
+    def against(whose: int, of: int, rows: int | None = None) -> float:
+        here, spread, total = state[of], cov[of], 0.0
+        for t in np.flatnonzero((track == whose) & placed)[:rows]:
+            total += nats(here, spread, xy[t], r[t], lag_s[t])
+            here, spread = absorb(here, spread, xy[t], r[t], lag_s[t])
+        return total
+
+    row_of = {int(person["uid"]): row for row, person in enumerate(record)}
+    out = []
+    for older, newer, _, kept in pairs.tolist():
+        i, j = row_of.get(older, -1), row_of.get(newer, -1)
+        near = min(i, j) >= 0 and np.linalg.norm(state[i, :2] - state[j, :2]) < MEETING_M
+        if near and (np.isin(track, [i, j]) & placed).any():
+            worse, first = (
+                against(i, j, few) + against(j, i, few) - against(i, i, few) - against(j, j, few) for few in (None, 1)
+            )
+            if first > most + CLEAR_NATS:
+                out.append(kept)
+                continue
+            now, before = 1 / (1 + np.exp(worse)), 1 / (1 + np.exp(kept))
+            odd = now * (1 - before) + before * (1 - now)
+            kept = min(np.log((1 - odd) / odd), most)
+        out.append(float(kept))
+    return out
 
 
 def choose_views(

@@ -90,9 +90,7 @@ def _of(tracklets: Tracklets, cameras: Sequence[int]) -> Tracklets:
     return Tracklets(**columns)
 
 
-def _joined(
-    frame: int, boxes: Iterable[tuple[str, GlobalTracks]], identity: SiteIdentity | None
-) -> list[list[float]]:
+def _joined(frame: int, boxes: Iterable[tuple[str, GlobalTracks]], identity: SiteIdentity | None) -> list[list[float]]:
     """Frame, id, x and y of everybody: what boxes say of one person is weighed by how sure they are."""
     people: dict[int, list[tuple[float, F8]]] = {}
     for name, tracks in boxes:

@@ -185,17 +185,19 @@ def test_twins_are_told_as_their_twin_tells_them(seed: int, tracks: int) -> None
     p = people(rng, tracks)
     uid = [*p["record"]["uid"].tolist(), 300, 301]
     known = {(int(a), int(b)) for a, b in np.sort(rng.choice(uid, (8, 2)), axis=1) if a < b}
-    pairs = np.array([(*pair, rng.uniform(-4, 4)) for pair in sorted(known)], PAIR)
+    pairs = np.array([(*pair, *rng.uniform(-4, 4, 2)) for pair in sorted(known)], PAIR)
     flags = rng.choice(np.array([0, 1, 3, 4, 5, 7], np.uint8), (tracks, CAMERAS))
     numbers = {
         "twin_m": 0.2, "near_d2": 9.0, "ripe_d2": 5.0, "tell_apart_nats": 3.0, "miss_nats": 0.6, "weight": 0.8,
-        "one_nats": 2.0, "most_nats": 4.0,
+        "one_nats": 2.0, "most_nats": 4.0, "kept_nats": 5.0,
     }  # fmt: skip
     before = {(int(p["older"]), int(p["newer"])): float(p["nats"]) for p in pairs}
     want, want_one, want_near = twin.compare_twins(p["record"], p["state"], p["cov"], flags, before, numbers)
     after, one, near = twins.compare(p["record"], p["state"], p["cov"], flags, pairs, *numbers.values())
     assert list(zip(after["older"].tolist(), after["newer"].tolist(), strict=True)) == sorted(want)
     np.testing.assert_allclose(after["nats"], [want[pair] for pair in sorted(want)], atol=1e-12)
+    kept = {(older, newer): kept for older, newer, _, kept in pairs.tolist()}
+    assert after["kept"].tolist() == [kept.get(pair, 5.0) for pair in sorted(want)]
     assert [tuple(pair) for pair in one.tolist()] == want_one
     assert near.tolist() == want_near.tolist()
     candidates = np.flatnonzero(rng.random(tracks) < 0.7).astype(np.int32)
@@ -204,6 +206,23 @@ def test_twins_are_told_as_their_twin_tells_them(seed: int, tracks: int) -> None
     unshadowed = twins.unshadowed(p["record"], after, candidates, 50)
     nameless = [k for k in candidates.tolist() if p["record"]["global_id"][k] < 0]
     assert [k for k in unshadowed.tolist() if k in nameless] == [k for k in nameless if not (young[k] and shadows[k])]
+
+
+@given(SEEDS, st.integers(0, 9), st.integers(0, 9))
+@settings(deadline=None)
+def test_how_well_people_who_meet_are_kept_apart_is_as_by_the_slow_twin(seed: int, tracks: int, count: int) -> None:
+    rng = np.random.default_rng(seed)
+    p = people(rng, tracks)
+    uid = [*p["record"]["uid"].tolist(), 300]
+    known = {(int(a), int(b)) for a, b in np.sort(rng.choice(uid, (12, 2)), axis=1) if a < b}
+    pairs = np.array([(*pair, 0.0, rng.uniform(-2, 5)) for pair in sorted(known)], PAIR)
+    track = rng.integers(-1, tracks, count).astype(np.int32)
+    xy, lag_s = rng.uniform(0, 3, (count, 2)), rng.uniform(0, 0.1, count)
+    r = np.column_stack([rng.uniform(0.02, 0.2, count), rng.uniform(-0.01, 0.01, count), rng.uniform(0.02, 0.2, count)])
+    step = xy, r, lag_s, rng.random(count) < 0.8, track
+    want = twin.meet(p["record"], p["state"], p["cov"], pairs, *step, 5.0)
+    twins.meet(p["record"], p["state"], p["cov"], pairs, *step[:3], step[3].view(np.uint8), track, 5.0)
+    np.testing.assert_allclose(pairs["kept"], want, rtol=1e-9, atol=1e-9)
 
 
 @given(SEEDS, st.integers(0, 9), st.integers(0, 7), st.integers(0, 4))

@@ -35,6 +35,5 @@ def exchanged(
     records: NDArray[Any],
     pairs: NDArray[Any],
     enough: float,
-    against: float,
     least: float,
 ) -> tuple[I4, F8]: ...

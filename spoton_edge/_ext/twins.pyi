@@ -18,5 +18,18 @@ def compare(
     weight: float,
     one_nats: float,
     most_nats: float,
+    kept_nats: float,
 ) -> tuple[NDArray[Any], I4, Bool]: ...
+def meet(
+    records: NDArray[Any],
+    state: F8,
+    cov: F8,
+    pairs: NDArray[Any],
+    xy: F8,
+    r: F8,
+    lag_s: F8,
+    placed: U8,
+    track: I4,
+    kept_nats: float,
+) -> None: ...
 def unshadowed(records: NDArray[Any], pairs: NDArray[Any], candidates: I4, young_ns: int) -> I4: ...

@@ -61,14 +61,14 @@ class _Box:
         return parse(subject("cmc", self.name, kind), encode(message))
 
 
-def split_score(sequence: str, boxes: Sequence[Sequence[int]], phase: int = 0) -> float:
+def split_score(sequence: str, boxes: Sequence[Sequence[int]], phase: int = 0, draw: int | None = None) -> float:
     """IDF1 within 1 m of a CMC sequence, its cameras split over boxes; of one box alone, without the site. phase: the
-    frames, of every `PHASES`, that fall on the half seconds in which boxes tell."""
+    frames, of every `PHASES`, that fall on the half seconds in which boxes tell. draw: see `cmc_steps`."""
     start_s = START_S + 0.25 * phase
     edge = [_Box(f"box-{number}", cameras, start_s) for number, cameras in enumerate(boxes)]
     identity = SiteIdentity(Rules(tuple(box.name for box in edge)))
     rows: list[list[float]] = []
-    for batch, tracklets in cmc_steps(sequence):
+    for batch, tracklets in cmc_steps(sequence, draw):
         captured_ns = int(batch.captured_ns[0])
         now_s = start_s + captured_ns / 1e9
         people = {}

@@ -26,6 +26,7 @@ from tests.world import OracleTracker, World, room, wanderers
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 FLOOR = (1.95, -0.3, 6.6, 3.7)  # x0, y0, x1, y1 in m: the published tracking area, x from 2.03 on, with some margin
 IMAGE_SIZE = (1920, 1024)
+LOST = 0.05
 
 
 def main() -> None:
@@ -60,21 +61,26 @@ def _outline(homography: F8) -> F8:
     return np.clip(p[:, :2] / p[:, 2:], -3000, 5000)[p[:, 2] > 0.02]
 
 
-def cmc_steps(sequence: str) -> Iterator[tuple[FrameBatch, Tracklets]]:
-    """ByteTrack on the recorded detections, at 4 frames a second; numbers of frames as in the truth."""
+def cmc_steps(sequence: str, draw: int | None = None) -> Iterator[tuple[FrameBatch, Tracklets]]:
+    """ByteTrack on the recorded detections, at 4 frames a second; numbers of frames as in the truth. draw: a seed, to
+    leave out `LOST` of the detections at random: how much of a figure is chance?"""
+    rng = np.random.default_rng(draw)
     files = [np.load(SHARED / "data" / "cmc" / "det_fairmot" / sequence / f"Cam_{k}.npz") for k in range(1, 5)]
     numbers = sorted({int(key) for file in files for key in file.files})
     tracker = Tracker([4.0] * 4)
     for number in range(numbers[0], numbers[-1] + 1):
         found = [file[str(number)] if str(number) in file.files else np.zeros((0, 133)) for file in files]
-        boxes = np.concatenate([f.reshape(-1, 133) for f in found]).astype(np.float32)
+        found = [f.reshape(-1, 133) for f in found]
+        if draw is not None:
+            found = [f[rng.random(len(f)) >= LOST] for f in found]
+        boxes = np.concatenate(found).astype(np.float32)
         batch = FrameBatch(
             camera=np.arange(4, dtype=np.int16),
             frame_id=np.full(4, number + 1),
             captured_ns=np.full(4, number * 250_000_000),
             images=[],
         )
-        offsets = np.concatenate([[0], np.cumsum([len(f.reshape(-1, 133)) for f in found])]).astype(np.int32)
+        offsets = np.concatenate([[0], np.cumsum([len(f) for f in found])]).astype(np.int32)
         xyxy, score = np.ascontiguousarray(boxes[:, :4]), np.ascontiguousarray(boxes[:, 4])
         yield batch, tracker.update(batch, Detections(xyxy, score, offsets))
 

@@ -55,6 +55,7 @@ def test_a_site_of_two_boxes(tmp_path: Path) -> None:
     ("text", "fault"),
     [
         ("", " is empty; start with 'boxes:'"),
+        ("- lobby\n", "1: the file must be 'key: value' lines at the top; start with 'boxes:'"),
         ("site: a\n", "1: boxes: is missing; add a line with 'boxes'"),
         (GOOD + "boxs: []\n", "7: boxs: unknown key; did you mean 'boxes'?"),
         (GOOD + "max_speed_mps: 2\n", "7: max_speed_mps: unknown key here; it belongs in identity"),

@@ -115,7 +115,7 @@ def read(path: Path, begins: str = "'cameras:', see calibration/example-site.yam
         raise _refusal(path, f"is empty; start with {begins}")
     if not isinstance(root, yaml.MappingNode):
         line = root.start_mark.line + 1
-        raise _refusal(f"{path}:{line}", "the file must be 'key: value' lines at the top; start with 'cameras:'")
+        raise _refusal(f"{path}:{line}", f"the file must be 'key: value' lines at the top; start with {begins}")
     document = Document(str(path))
     document.data = _Builder(document).build(root, ())
     return document

@@ -1,7 +1,6 @@
 """The ground-plane filter of `c/ground_filter.h`, the search for open pairs of `c/ground_pairs.h`, the places of `c/ground_places.h`."""
 
 cdef extern from "ground_filter.h" nogil:
-    double GROUND_LOG_2PI
     ctypedef struct ground_innovation:
         double d2
     ground_innovation ground_innovate(

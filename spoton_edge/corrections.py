@@ -77,8 +77,9 @@ def _exchange(i: int, j: int, odds: float, step: Step, census: Census) -> None:
     apart = tracks.state[i, :2] - tracks.state[j, :2]
     reason = reasoned("stature", float(np.hypot(*apart)), margin=odds)
     exchange(record, i, j)
-    census.twins.settle(int(record["uid"][i]), int(record["uid"][j]))
-    census.impostors.forget(record["uid"][[i, j]].tolist())
+    uids = record["uid"][[i, j]].tolist()
+    census.twins.settle(*uids)
+    census.impostors.forget(uids)
     one, other = int(record["global_id"][i]), int(record["global_id"][j])
     for row, mine, was in ((i, one, other), (j, other, one)):
         census.life.decide(mine, tracks.now_ns, int(record["seen_camera"][row]), reason, f"exchanged with {was}")

@@ -71,9 +71,9 @@ class Twins:
             self._policy.exchange_nats,
         )
 
-    def settle(self, one: int, other: int) -> None:
-        """Two tracks, by uid, have the right ids now."""
-        of = (self.pairs["older"] == min(one, other)) & (self.pairs["newer"] == max(one, other))
+    def settle(self, older: int, newer: int) -> None:
+        """The tracks of a pair, by uid, have the right ids now."""
+        of = (self.pairs["older"] == older) & (self.pairs["newer"] == newer)
         self.pairs["kept"][of] = self._policy.exchange_nats
 
     def in_crowd(self, uid: I8) -> Bool:

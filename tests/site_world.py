@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ from spoton_edge.gallery import Appearance
 from spoton_edge.site.identity import SiteIdentity
 from spoton_edge.site.messages import Binding, BoxEvent, BoxMessage, BoxPlace, Head, Look, Sights
 from spoton_edge.site.plan import Border, Passage, Rules
+from spoton_edge.site.service import MARGIN_S, REBUILD_S
 from spoton_edge.types import F8
 
 LENGTH_M, WIDTH_M = 20.0, 10.0
@@ -170,27 +171,38 @@ def play(
     seconds: float,
     *,
     late_by: Callable[[str, float], float] = lambda box, time: 0.05,
-    pins: dict[Key, int] | None = None,
-    keep: Callable[[BoxMessage], bool] = lambda message: True,
+    rules: Rules | None = None,
+    starts_anew_s: Collection[float] = (),
 ) -> tuple[SiteIdentity, dict[Key, int], list[Binding]]:
     """The service's knowledge after `seconds`, who is behind everybody told of, and every answer that was given.
 
-    late_by: how long a message of a box, captured at `time`, takes to come; keep: which messages do not get lost.
+    late_by: how long a message of a box, captured at `time`, takes to come; rules: others than the street's;
+    starts_anew_s: when the service is another one, which knows what was told and the messages of the last minutes.
     """
-    identity = SiteIdentity(street.rules, pins)
+    rules = rules or street.rules
+    identity = SiteIdentity(rules)
+    came: list[tuple[float, BoxMessage]] = []
     truth: dict[Key, int] = {}
     told: list[Binding] = []
     waiting: list[tuple[float, int, BoxMessage]] = []
     order = itertools.count()
     for time, messages, who in street.steps(seconds):
         truth |= who
-        for message in filter(keep, messages):
+        for message in messages:
             heapq.heappush(waiting, (time + late_by(message.head.box, time), next(order), message))
         for now in (time + 0.1 * k for k in range(5)):
             while waiting and waiting[0][0] <= now:
                 due, _, message = heapq.heappop(waiting)
+                came.append((now, message))
                 identity.take(message, max(due, now))
             told += identity.advance(now).bindings
+        if any(time - REPORT_S < START_S + when_s <= time for when_s in starts_anew_s):
+            since_s = time - rules.forget_s - REBUILD_S
+            noted = {(binding.box, binding.run, binding.id): binding.site_id for binding in told}
+            identity = SiteIdentity(rules, noted, identity.places, since_s=since_s + MARGIN_S)
+            for message in [message for when, message in came if when >= since_s]:
+                identity.take(message, now)
+            told += identity.finish().bindings
     for due, _, message in sorted(waiting, key=lambda entry: entry[:2]):
         identity.take(message, due)
     told += identity.finish().bindings

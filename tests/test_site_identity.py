@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from spoton_edge.site.identity import SiteIdentity
 from spoton_edge.site.messages import BoxEvent, BoxMessage, BoxPlace, Head, Sights
@@ -42,6 +44,17 @@ def test_people_keep_their_ids_across_blind_stretches_by_links_and_looks() -> No
     assert len(handed) >= 10
 
 
+def test_no_two_people_ever_share_an_id_though_some_are_taken_for_others_and_come_back() -> None:
+    street = Street(5, people=6, gap_m=6.0, dimension=64, look_alikes=0.05, seed=7)
+    identity = SiteIdentity(street.rules)
+    for time, messages, _ in street.steps(120.0):
+        for message in messages:
+            identity.take(message, time)
+        told = identity.advance(time).told
+        ids = [site_id for site_id in told.site_ids if site_id] if told else []
+        assert len(ids) == len(set(ids))
+
+
 def test_people_who_look_alike_and_cannot_have_walked_there_stay_two() -> None:
     rules = replace(BLIND.rules, max_speed_mps=3.0)
     identity = SiteIdentity(rules)
@@ -74,11 +87,75 @@ def test_ids_after_an_outage_are_those_of_an_undisturbed_run(street: Street) -> 
     assert heard == disturbed.answers()
 
 
-def test_a_service_that_starts_anew_tells_nothing_new() -> None:
-    before, _, _ = play(BLIND, 60.0)
-    recent = START_S + 20.0
-    _, _, told = play(BLIND, 60.0, pins=before.answers(), keep=lambda message: message.head.time >= recent)
-    assert told == []
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("street", [OVERLAPPING, BLIND], ids=["overlapping", "blind"])
+def test_a_service_that_starts_anew_goes_on_with_the_same_ids_though_it_reads_the_last_minutes_only(
+    street: Street, seed: int
+) -> None:
+    street = replace(street, seed=seed)
+    rules = replace(street.rules, forget_s=40.0)
+    went_on, truth, told = play(street, 150.0, rules=rules)
+    anew, _, told_anew = play(street, 150.0, rules=rules, starts_anew_s=[140.0])
+    assert len(truth) > 1.5 * len(anew.answers()), "many are forgotten"
+    assert told_anew == told
+    sweeping = anew.answers().keys() ^ went_on.answers().keys()  # of those to be forgotten in the same second
+    assert len(sweeping) <= 2
+    assert all(anew.answers()[key] == went_on.answers()[key] for key in anew.answers().keys() - sweeping)
+
+
+@pytest.mark.parametrize("seed", [1, 3, 4])
+def test_a_service_that_starts_anew_while_boxes_are_away_ends_with_the_ids_of_one_that_did_not(seed: int) -> None:
+    street = Street(3, people=4, gap_m=-3.0, births=True, seed=seed)
+    rules = replace(street.rules, forget_s=600.0)
+
+    def away(box: str, time: float) -> float:
+        """One box from the 10th second to the 125th, one from the 15th to the 130th."""
+        since_s, until_s = {"box-000": (10.0, 125.0), "box-002": (15.0, 130.0)}.get(box, (0.0, 0.0))
+        return until_s - (time - START_S) if since_s <= time - START_S < until_s else 0.05
+
+    undisturbed, _, _ = play(street, 150.0, rules=rules)
+    anew, _, told = play(street, 150.0, rules=rules, late_by=away, starts_anew_s=[100.0])
+    assert anew.counts["late"] > 0
+    assert anew.answers() == undisturbed.answers()
+    assert {(binding.box, binding.run, binding.id): binding.site_id for binding in told} == undisturbed.answers()
+
+
+SECONDS = st.floats(3.0, 95.0)
+NOISY = Street(4, people=4, gap_m=-2.0, noise_m=0.4, births=True)
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    st.sampled_from([NOISY, replace(BLIND, look_alikes=0.1)]),
+    st.integers(0, 1000),
+    st.dictionaries(st.sampled_from(NOISY.names), st.lists(st.tuples(SECONDS, SECONDS), max_size=2)),
+    st.lists(SECONDS, max_size=2),
+    st.floats(0.0, 0.3),
+)
+@example(
+    NOISY, 0, {"box-000": [(62.0, 75.0)], "box-001": [(33.0, 44.3), (60.0, 70.0)], "box-002": [(33.9, 47.0)]}, [], 0.0
+)
+def test_whatever_comes_late_and_whenever_the_service_starts_anew_the_answers_end_as_if_nothing_had_happened(
+    street: Street, seed: int, cuts: dict[str, list[tuple[float, float]]], starts_anew_s: list[float], jitter_s: float
+) -> None:
+    street = replace(street, seed=seed)
+    rules = replace(street.rules, forget_s=600.0)
+    rng = np.random.default_rng(seed)
+
+    def late(box: str, time: float) -> float:
+        at_s = time - START_S
+        back_s = [max(cut) for cut in cuts.get(box, ()) if min(cut) <= at_s < max(cut)]
+        return max([until_s - at_s for until_s in back_s], default=0.05) + jitter_s * rng.random()
+
+    undisturbed, _, _ = play(street, 100.0, rules=rules)
+    identity, _, told = play(street, 100.0, rules=rules, late_by=late, starts_anew_s=starts_anew_s)
+    assert identity.answers() == undisturbed.answers()
+    heard: dict[tuple[str, str, int], int] = {}
+    for binding in told:
+        key = binding.box, binding.run, binding.id
+        assert binding.other == heard.get(key) != binding.site_id
+        heard[key] = binding.site_id
+    assert heard == identity.answers()
 
 
 def test_the_order_in_which_boxes_are_heard_changes_nothing() -> None:

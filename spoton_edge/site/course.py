@@ -48,9 +48,9 @@ class _Row:
 class Course:
     """One way that things may have gone. Times are ns of the site's clock."""
 
-    def __init__(self, rules: Rules, pins: Mapping[Key, int], places: Mapping[str, BoxPlace]) -> None:
+    def __init__(self, rules: Rules, places: Mapping[str, BoxPlace]) -> None:
         self.rules = rules
-        self.names = Names(pins)
+        self.names = Names()
         self.places = dict(places)
         self._number_of_box = {name: number for number, name in enumerate(rules.boxes)}
         self._associator = plan.build(rules, self.places)
@@ -72,6 +72,18 @@ class Course:
         other._run_now, other._run_before = dict(self._run_now), dict(self._run_before)
         other._seen_ns, other._looks = dict(self._seen_ns), dict(self._looks)
         return other
+
+    @property
+    def newest(self) -> list[Key]:
+        """Everybody on boxes who is remembered, who was seen last first."""
+        return sorted(self._seen_ns, key=lambda key: (-self._seen_ns[key], key))
+
+    def recall(self, changes: Mapping[int, int], away: Mapping[Key, int], since_s: float) -> None:
+        """Have site ids change places, and those who were told to be somebody, but have not been seen since then, be
+        that."""
+        self.names.rename(changes)
+        self.names.site_id |= away
+        self._seen_ns |= dict.fromkeys(away, int(1e9 * since_s))
 
     def step(self, messages: Iterable[tuple[int, BoxMessage]]) -> Told:
         """Take in what boxes told within one short span, with its times by the site's clock, in any order."""

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field, replace
 
 from spoton_edge.site.course import Course, Told
 from spoton_edge.site.messages import Binding, BoxMessage, BoxPlace, Head
-from spoton_edge.site.names import Change, Key
+from spoton_edge.site.names import Change, Key, as_told
 from spoton_edge.site.plan import Rules
 
 log = logging.getLogger(__name__)
@@ -29,6 +29,7 @@ LAG_FADES = 0.95  # a message: a box that was slow once is trusted again within 
 QUIET_S, PATIENCE_S = 0.2, 2.0  # late messages come in bursts: wait for the end of it, not for ever
 BACK_NS = 3_000_000_000
 FUTURE_S = 5.0
+CORRECTIONS = ("merged", "split")
 
 
 @dataclass(slots=True)
@@ -58,8 +59,11 @@ class SiteIdentity:
 
     Args:
         rules: the site.
-        pins: what was told before, by somebody on a box.
+        told: what was told before, by somebody on a box. The first `finish` goes by it.
         places: what was known of the boxes.
+        since_s: everything captured since then will be taken in before that, and something from before, so that it is
+            known again who is one with whom. An id that was told stands if it is older; what has become of newer ones
+            is worked out again, as if this service had never stopped.
         late_s: messages later than this are refused and counted.
 
     Attributes:
@@ -69,16 +73,18 @@ class SiteIdentity:
     def __init__(
         self,
         rules: Rules,
-        pins: Mapping[Key, int] | None = None,
+        told: Mapping[Key, int] | None = None,
         places: Mapping[str, BoxPlace] | None = None,
         *,
+        since_s: float = 0.0,
         late_s: float = 120.0,
     ) -> None:
         self.rules = rules
         self.heard = {name: Heard() for name in rules.boxes}
         self.counts: Counter[str] = Counter()
-        self._given: dict[Key, int] = dict(pins or {})
-        self._course = Course(rules, dict(pins or {}), places or {})
+        self._told, self._since_s = dict(told or {}), since_s
+        self._given: dict[Key, int] = {}
+        self._course = Course(rules, places or {})
         self._late_spans = int(late_s * 1e9) // SPAN_NS
         self._spans: dict[int, list[tuple[int, BoxMessage]]] = {}
         # Branches as of the end of a span, ascending.
@@ -146,15 +152,33 @@ class SiteIdentity:
 
     def finish(self) -> Answers:
         """Go through everything that has come, as after reading what was stored."""
-        answers, before = Answers(), dict(self._given)
+        answers, before = Answers(), self._told or dict(self._given)
         if self._late is not None:
             self._rewind(answers)
         if self._spans:
             self._go_to(max(self._spans), answers)
-        # What was thought on the way is nobody's business.
         last = {(binding.box, binding.run, binding.id): binding for binding in answers.bindings}
-        answers.bindings = [binding for key, binding in last.items() if binding.site_id != before.get(key)]
+        if self._told:
+            self._recall(last)
+        # What was thought on the way is nobody's business, nor is who has been forgotten.
+        at_last, self._given = self._given, before
+        answers.bindings = []
+        for key, binding in last.items():
+            if key in at_last:
+                change = Change(key, at_last[key], binding.event, binding.other)
+                self._tell(answers, change, binding.since, binding.gate)
+        self._given = at_last
         return answers
+
+    def _recall(self, named: Container[Key]) -> None:
+        """Have everybody be called what he was told to be; named: of whom something has come."""
+        names = self._course.names.site_id
+        newest = [key for key in self._course.newest if key in names]
+        changes = as_told(names, self._told, newest, 1e3 * self._since_s)
+        away = {key: site_id for key, site_id in self._told.items() if key not in named}  # on a box that is cut off
+        for course in (self._course, *(course for _, course in self._kept)):
+            course.recall(changes, away, self._since_s)
+        self._given, self._told = dict(self._course.names.site_id), {}
 
     def answers(self) -> dict[Key, int]:
         """Everybody's site id, as it was told."""
@@ -173,13 +197,23 @@ class SiteIdentity:
 
     def _give(self, told: Told, span: int, answers: Answers) -> None:
         for change, gate in told.changes:
-            if self._given.get(change.key) != change.site_id:
-                self._given[change.key] = change.site_id
-                answers.bindings.append(_binding(change, span, gate))
+            self._tell(answers, change, span * SPAN_NS / 1e9, gate)
         for key in told.forgotten:
             self._given.pop(key, None)
         answers.forgotten += told.forgotten
         answers.told = told if told.people is not None else answers.told
+
+    def _tell(self, answers: Answers, change: Change, since_s: float, gate: str | None) -> None:
+        """Answer, if he was told otherwise; whoever listens has heard nothing of what was thought in between."""
+        was = self._given.get(change.key)
+        if was == change.site_id:
+            return
+        self._given[change.key] = change.site_id
+        if was is None:
+            event = "handed_off" if change.event in CORRECTIONS else change.event
+        else:
+            event = change.event if change.event in CORRECTIONS else "merged"
+        answers.bindings.append(Binding(*change.key, change.site_id, since_s, event, was, gate))
 
     def _keep(self, span: int) -> None:
         """Branch now and then; of what is further back, only some are kept."""
@@ -210,21 +244,23 @@ class SiteIdentity:
         self.counts["rewinds"] += 1
         self._done, branch = self._kept[-1]
         self._course = branch.branch()
-        gates: dict[Key, tuple[int, Change, str | None]] = {}
+        changes: dict[Key, tuple[int, str, str | None]] = {}
+        forgotten: set[Key] = set()
         for span in [span for span in sorted(self._spans) if self._done < span <= done]:
             self._keep(span)
             told = self._course.step(self._spans[span])
-            gates |= {change.key: (span, change, gate) for change, gate in told.changes}
-            answers.forgotten += told.forgotten
+            changes |= {change.key: (span, change.event, gate) for change, gate in told.changes}
+            forgotten |= set(told.forgotten)
             answers.told = told if told.people is not None else answers.told
         self._done = done
-        for key, (span, change, gate) in gates.items():
-            was, now = self._given.get(key), self._course.names.known(key)
-            if now is not None and was != now:
-                self._given[key] = now
-                event = change.event if was is None else "merged"
-                answers.bindings.append(_binding(Change(key, now, event, was), span, gate))
-        for key in answers.forgotten:
+        names = self._course.names.site_id
+        for key, now in names.items():
+            if self._given.get(key) != now:
+                # Who had another id only on the way that things were thought to have gone has his back.
+                span, event, gate = changes.get(key, (done, "merged", None))
+                self._tell(answers, Change(key, now, event, None), span * SPAN_NS / 1e9, gate)
+        for key in forgotten - names.keys():
+            answers.forgotten.append(key)
             self._given.pop(key, None)
 
     def _settle(self, head: Head, now_s: float) -> None:
@@ -271,8 +307,3 @@ class SiteIdentity:
 
 def _is_unsettled(head: Head, known: Head) -> bool:
     return head.offset_s is None and (head.box, head.link) == (known.box, known.link)
-
-
-def _binding(change: Change, span: int, gate: str | None) -> Binding:
-    box, run, number = change.key
-    return Binding(box, run, number, change.site_id, span * SPAN_NS / 1e9, change.event, change.other, gate)

@@ -67,10 +67,9 @@ class Known:
                 await asyncio.sleep(AGAIN_S)
                 continue
             for name, value in entries.items():
-                if value:  # else it was deleted
-                    run, _, number = name.partition(".")
-                    row = json.loads(value)
-                    self._learn(run, int(number), int(row["site_id"]), float(row["since"]))
+                run, _, number = name.partition(".")
+                row = json.loads(value)
+                self._learn(run, int(number), int(row["site_id"]), float(row["since"]))
 
     def forget(self, alive: Set[tuple[str, int]], since: float) -> None:
         """Let go of those who are not alive and were last told of before `since` (Unix s)."""

@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from nats.aio.client import Client
@@ -24,6 +26,7 @@ from spoton_edge.site.names import Key
 AT_ONCE = 400  # entries
 AGAIN_S = streams.BUCKET_TTL_S / 4  # after this an entry is written again, as long as it holds
 NUMBERS_S = 10.0
+LINGER_S = 60.0  # who is forgotten may be among what a service reads that starts now, from before they were
 NUMBERS = "heard.numbers"
 
 
@@ -31,19 +34,19 @@ class Register:
     """The bucket of one site. What waits for the hub raises what nats-py does.
 
     Attributes:
-        pins: who was whom when it was read.
+        told: who was whom when it was read.
         places: where boxes were then.
     """
 
     def __init__(self, client: Client, js: JetStreamContext, site: str) -> None:
         self._client, self._js = client, js
         self._name = streams.bucket(site)
-        self.pins: dict[Key, int] = {}
+        self.told: dict[Key, int] = {}
         self.places: dict[str, BoxPlace] = {}
         self._numbers: dict[str, Any] = {}
         self._written_s: dict[Key, float] = {}
         self._known: dict[str, BoxPlace] = {}
-        self._gone: list[Key] = []
+        self._gone: deque[tuple[float, Key]] = deque()  # since when, monotonic
         self._numbers_s = time.time()
 
     async def read(self) -> None:
@@ -59,12 +62,10 @@ class Register:
         reading.cancel()
         for name, value in stored.items():
             parts = name.split(".")
-            raw = json.loads(value or b"null")
-            if raw is None:  # struck out
-                continue
+            raw = json.loads(value)
             if len(parts) == 3:
                 key = parts[0], parts[1], int(parts[2])
-                self.pins[key], self._written_s[key] = int(raw["site_id"]), float(raw.get("written", 0.0))
+                self.told[key], self._written_s[key] = int(raw["site_id"]), float(raw.get("written", 0.0))
             elif parts[0] == "place":
                 borders = {border: _polygon(zone) for border, zone in raw["borders"].items()}
                 self.places[parts[1]] = BoxPlace(_polygon(raw["outline"]), borders, raw.get("shares", False))
@@ -82,19 +83,21 @@ class Register:
         await asyncio.gather(*map(self._write, bindings))
 
     def take_in(self, gone: Sequence[Key]) -> None:
-        """Those nobody will hear of again: `keep` strikes them out."""
-        self._gone += gone
+        """Those nobody will hear of again: `keep` strikes them out, in time."""
+        self._gone.extend((time.monotonic(), key) for key in gone)
 
     async def keep(
         self, places: Mapping[str, BoxPlace], answers: Mapping[Key, int], numbers: Mapping[str, Any]
     ) -> None:
         """Write down what is new of boxes, write again what gets old, strike out who is nobody any more."""
         await self._keep_places(places)
-        gone = [key for key in self._gone[:AT_ONCE] if key not in answers]
-        await asyncio.gather(*(self._put(".".join(map(str, key)), b"") for key in gone))
-        del self._gone[:AT_ONCE]
+        since_s = time.monotonic() - LINGER_S
+        gone = [key for when_s, key in islice(self._gone, AT_ONCE) if when_s < since_s]
+        await asyncio.gather(*(self._strike(key) for key in gone if key not in answers))
         for key in gone:
-            self._written_s.pop(key, None)
+            self._gone.popleft()
+            if key not in answers:
+                self._written_s.pop(key, None)
         now = time.time()
         old = [key for key, written_s in self._written_s.items() if written_s < now - AGAIN_S and key in answers]
         await self.write([Binding(*key, answers[key], now - AGAIN_S, "appeared") for key in old[:AT_ONCE]])
@@ -116,6 +119,10 @@ class Register:
         value = {"site_id": binding.site_id, "since": binding.since, "written": time.time()}
         await self._put(".".join(map(str, key)), json.dumps(value).encode())
         self._written_s[key] = time.time()
+
+    async def _strike(self, key: Key) -> None:
+        """Leave nothing behind: of all who come by in a day, few are remembered."""
+        await self._js.purge_stream(f"KV_{self._name}", subject=f"$KV.{self._name}.{'.'.join(map(str, key))}")
 
     async def _put(self, name: str, value: bytes) -> None:
         await self._js.publish(f"$KV.{self._name}.{name}", value)

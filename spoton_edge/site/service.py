@@ -125,12 +125,18 @@ class SiteService:
         created = await self._provide(js)
         register = Register(client, js, site)
         await register.read()
-        start_s = time.time() - self._rules.forget_s - REBUILD_S
+        start_s = time.time() - min(self._rules.forget_s + REBUILD_S, streams.HUB_KEEPS_S)
         numbers = register.numbers(start_s + MARGIN_S)
         if numbers is None and created > start_s + MARGIN_S:
             numbers = {}  # nothing came before what will be read
         self._losses = Losses(numbers)
-        self._identity = SiteIdentity(self._rules, register.pins, register.places, late_s=self._hub.identity.late_s)
+        self._identity = SiteIdentity(
+            self._rules,
+            register.told,
+            register.places,
+            since_s=start_s + MARGIN_S,
+            late_s=self._hub.identity.late_s,
+        )
         followers = [
             Follower(client, js, streams.site_stream(site, kind), self._take, start_s=start_s)
             for kind in ("tracks", "looks")
@@ -141,7 +147,8 @@ class SiteService:
                 await follower.caught_up.wait()
             self._answer(self._identity.finish(), register)
             self.rebuilt_s = time.monotonic() - began
-            log.info("site %s: everything known again in %.1f s; %d people", site, self.rebuilt_s, len(register.pins))
+            people = len(set(self._identity.answers().values()))
+            log.info("site %s: everything known again in %.1f s; %d people", site, self.rebuilt_s, people)
             self._systemd.ready()
             await asyncio.gather(
                 self._tick(register),
@@ -191,7 +198,8 @@ class SiteService:
         gap = self._losses.take(subject.rpartition(".")[2], message.head)
         if gap is not None:
             self._gaps.append(gap)
-            log.warning("box %s: %d messages of %s were lost before %.3f", *gap.values())
+            lost = gap["lost"], gap["of"], gap["until"]
+            log.warning("box %s: %d messages of %s were lost before %.3f", gap["box"], *lost)
         self._identity.take(message, time.time())
 
     def _answer(self, answers: Answers, register: Register) -> None:

@@ -29,7 +29,7 @@ from tests.e2e.small_disk import SmallDisk
 from tests.site_world import START_S, Street
 from tests.waiting import until
 
-FORGET_S = 600.0  # nobody is, while a test lasts
+FORGET_S = 600.0
 STREET = Street(3, people=4, gap_m=-3.0, births=True)
 FULL, CUT, WELL = STREET.names
 Number = tuple[str, str, int]  # box, kind, seq
@@ -43,6 +43,8 @@ class Scene:
         keep_bytes: what the leaf node of the box keeps that is cut off.
         room_bytes: what waits for the leaf node of the box whose disk is full.
         small_disk: under that leaf node.
+        forget_s: who is not seen for so long is nobody any more; FORGET_S: nobody is, while a test lasts.
+        late_s: what comes so much later counts for nothing.
     """
 
     def __init__(
@@ -54,8 +56,11 @@ class Scene:
         keep_bytes: int = 16 << 20,
         room_bytes: int = ROOM_BYTES,
         small_disk: bool = False,
+        forget_s: float = FORGET_S,
+        late_s: float = 120.0,
     ) -> None:
         self._folder, self._keep_bytes, self._room_bytes = folder, keep_bytes, room_bytes
+        self._forget_s = forget_s
         made = undo.enter_context(network())
         self.servers = Site(made, folder / "nats", hubs=hubs).start()
         undo.callback(self.servers.close)
@@ -70,7 +75,12 @@ class Scene:
         ways = [made.way(place, hub.place, hub.port) for hub in self.servers.hubs]
         urls = [f"nats://{address}:{port}" for address, port in ways]
         hub = hub_file(
-            folder / "hub.yaml", "street", urls, STREET.names, replicas=hubs, identity={"forget_s": FORGET_S}
+            folder / "hub.yaml",
+            "street",
+            urls,
+            STREET.names,
+            replicas=hubs,
+            identity={"forget_s": forget_s, "late_s": late_s},
         )
         self.service = undo.enter_context(Program(self.servers.hub, folder / "site.log", "site", hub))
         self.told: list[BoxMessage] = []
@@ -191,7 +201,7 @@ class Scene:
 
     def undisturbed(self, kept: Container[Number] | None = None) -> dict[Key, int]:
         """Who would be whom, had nothing happened; or had there been no other messages than those `kept`."""
-        identity = SiteIdentity(replace(STREET.rules, forget_s=FORGET_S))
+        identity = SiteIdentity(replace(STREET.rules, forget_s=self._forget_s))
         told: list[Binding] = []
         for message in sorted(self.told, key=lambda message: message.head.time):
             box, kind, _ = number = number_of(message)

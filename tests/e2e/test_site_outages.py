@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from spoton_edge.site import leaf_care, outbox
+from spoton_edge.site.messages import Sights
 from spoton_edge.site.names import Key
 from tests.e2e.outages import CUT, FULL, Scene, number_of
 from tests.site_world import mistaken
@@ -59,6 +61,8 @@ def ends_as_what_was_kept_says(scene: Scene, seconds: float, happens: Mapping[fl
     # On the cut box it is the leaf node that lets go; a letter that nobody said was written may have been.
     assert scene.lost[FULL] - lost[FULL, "tracks"] in (0, 1)
     assert scene.lost[CUT] == 0
+    for box in (FULL, CUT):
+        assert re.search(rf"box {box}: \d+ messages of tracks were lost before ", scene.service.log)
     assert found == wanted
     assert mistaken(found, scene.truth) <= mistaken(scene.undisturbed(), scene.truth)
 
@@ -91,6 +95,23 @@ def test_a_minute_without_link_a_killed_hub_and_twenty_killed_services_change_no
 
 @pytest.mark.soak
 @pytest.mark.timeout(600)
+def test_services_that_read_the_last_minute_only_go_on_with_the_same_ids(scene: Callable[..., Scene]) -> None:
+    forgetful = scene(forget_s=15.0)
+
+    async def run() -> dict[Key, int]:
+        # Not all the time: it takes a service some time to strike out who is forgotten.
+        await forgetful.tell(180.0, dict.fromkeys((*range(80, 100, 4), *range(120, 176, 4)), "kill_service"))
+        return await forgetful.noted()
+
+    found, wanted = asyncio.run(run()), forgetful.undisturbed()
+    assert len(found) < len(wanted) == len(forgetful.truth), "some are forgotten"
+    assert found.items() <= wanted.items()
+    last = {message.head.box: message for message in forgetful.told if isinstance(message, Sights)}
+    assert {(box, sights.head.run, person) for box, sights in last.items() for person in sights.id} <= found.keys()
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
 def test_a_disk_that_is_full_for_a_minute_changes_no_ids(scene: Callable[..., Scene]) -> None:
     ends_as_undisturbed(scene(small_disk=True), 110.0, {10.0: "fill_disk", 70.0: "empty_disk"})
 
@@ -98,7 +119,7 @@ def test_a_disk_that_is_full_for_a_minute_changes_no_ids(scene: Callable[..., Sc
 @pytest.mark.soak
 @pytest.mark.timeout(600)
 def test_two_minutes_beyond_the_bound_cost_positions_only(scene: Callable[..., Scene]) -> None:
-    small = scene(small_disk=True, keep_bytes=60_000, room_bytes=30_000)
+    small = scene(small_disk=True, keep_bytes=60_000, room_bytes=30_000, late_s=200.0)
     happens = {10.0: "fill_disk", 15.0: "cut", 100.0: "kill_service", 125.0: "empty_disk", 130.0: "restore"}
     ends_as_what_was_kept_says(small, 150.0, happens)
 

@@ -165,8 +165,7 @@ class SiteIdentity:
         answers.bindings = []
         for key, binding in last.items():
             if key in at_last:
-                change = Change(key, at_last[key], binding.event, binding.other)
-                self._tell(answers, change, binding.since, binding.gate)
+                self._tell(answers, Change(key, at_last[key], binding.event), binding.since, binding.gate)
         self._given = at_last
         return answers
 
@@ -258,7 +257,8 @@ class SiteIdentity:
             if self._given.get(key) != now:
                 # Who had another id only on the way that things were thought to have gone has his back.
                 span, event, gate = changes.get(key, (done, "merged", None))
-                self._tell(answers, Change(key, now, event, None), span * SPAN_NS / 1e9, gate)
+                event = "merged" if key in self._given else event
+                self._tell(answers, Change(key, now, event), span * SPAN_NS / 1e9, gate)
         for key in forgotten - names.keys():
             answers.forgotten.append(key)
             self._given.pop(key, None)

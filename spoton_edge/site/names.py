@@ -25,7 +25,6 @@ class Change:
     key: Key
     site_id: int
     event: str  # appeared, handed_off, merged, split
-    other: int | None  # what it was
 
 
 def made_of(key: Key, born_ms: int) -> int:
@@ -112,7 +111,7 @@ class Names:
                 was = self.site_id.get(key)
                 if was != site_id:
                     self.site_id[key] = site_id
-                    changes.append(Change(key, site_id, self._kind(key, site_id, was, bearers), was))
+                    changes.append(Change(key, site_id, self._kind(key, site_id, was, bearers)))
         return changes
 
     def merge(self, stays: Key, gone: Key) -> list[Change]:
@@ -121,7 +120,7 @@ class Names:
         if site_id is None or site_id == was:
             return []
         self.site_id[gone] = site_id
-        return [Change(gone, site_id, "handed_off" if was is None else "merged", was)]
+        return [Change(gone, site_id, "handed_off" if was is None else "merged")]
 
     def of_person(self, person: int) -> int:
         """The site id of somebody by the associator's id; 0: none yet."""

@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from copy import copy
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
 from spoton_edge.site import plan
-from spoton_edge.site.messages import BoxEvent, BoxMessage, BoxPlace, Look, Sights
+from spoton_edge.site.messages import BoxEvent, BoxMessage, BoxPlace, Head, Look, Sights
 from spoton_edge.site.names import Change, Key, Names
 from spoton_edge.site.plan import Rules
-from spoton_edge.types import F4, GlobalTracks
+from spoton_edge.types import F4, F8, I8, GlobalTracks
 
 SAME_NS = 15_000_000_000  # who was seen so long before his box started anew may have kept his id
 MOST_DOUBT_S = 0.5  # of a clock that is known to be off
@@ -35,14 +36,16 @@ class Told:
     site_ids: tuple[int, ...] = ()  # of the people; 0: none yet
 
 
-@dataclass(slots=True)
-class _Row:
-    key: Key
+class _Rows(NamedTuple):
+    """People of one box at one time."""
+
+    keys: list[Key]
     camera: int
     when_ns: int
-    xy: tuple[float, float]
-    cov: tuple[float, float, float]
     doubt_s: float
+    xy: F8
+    cov: F8
+    age_s: F8
 
 
 class Course:
@@ -88,24 +91,20 @@ class Course:
     def step(self, messages: Iterable[tuple[int, BoxMessage]]) -> Told:
         """Take in what boxes told within one short span, with its times by the site's clock, in any order."""
         told = Told()
-        rows: dict[Key, _Row] = {}
+        rows: dict[int, list[_Rows]] = {}  # by camera
         boxes: dict[int, int] = {}
         merged: list[tuple[Key, Key]] = []
         moved = False
         for when_ns, message in sorted(messages, key=lambda entry: (entry[0], entry[1].head.box, entry[1].head.seq)):
             box, run = message.head.box, message.head.run
             camera = self._number_of_box[box]
-            doubt_s = _doubt_s(message, self.rules.sync_window_s)
+            doubt_s = _doubt_s(message.head, self.rules.sync_window_s)
             self._mind_run(box, run, when_ns)
             match message:
-                case Sights():
+                case Sights(xy=xy, cov=cov, age_s=age_s):
                     boxes[camera] = when_ns
-                    rows = {key: row for key, row in rows.items() if row.camera != camera}
-                    columns = (message.id, message.xy, message.cov, message.age_s)
-                    for person, xy, cov, age_s in zip(*(column.tolist() for column in columns), strict=True):
-                        key = (box, run, person)
-                        self.names.born(key, when_ns // 1_000_000 - round(1e3 * age_s))
-                        rows[key] = _Row(key, camera, when_ns, xy, cov, doubt_s)
+                    keys = [(box, run, person) for person in message.id.tolist()]
+                    rows[camera] = [_Rows(keys, camera, when_ns, doubt_s, xy, cov, age_s)]
                 case Look():
                     self._looks[box, run, message.id] = when_ns, message.vector
                 case BoxEvent(event="box", place=BoxPlace() as place):
@@ -116,42 +115,46 @@ class Course:
                 case BoxEvent(event="born" | "died", xy=tuple() as at, cov=tuple() as spread):
                     # Enough to go by where positions were lost.
                     key = (box, run, message.id)
-                    self.names.born(key, when_ns // 1_000_000 - round(1e3 * message.age_s))
                     boxes.setdefault(camera, when_ns)
-                    rows.setdefault(key, _Row(key, camera, when_ns, at, spread, doubt_s))
+                    told_of = rows.setdefault(camera, [])
+                    if not any(key in others.keys for others in told_of):
+                        place_of = np.array([at]), np.array([spread]), np.array([message.age_s])
+                        told_of.append(_Rows([key], camera, when_ns, doubt_s, *place_of))
         if moved:
             before, self._associator = self._associator, plan.build(self.rules, self.places)
             self._associator.inherit(before)
         if boxes:
-            told = self._associate(sorted(rows.values(), key=lambda row: (row.camera, row.key)), boxes)
+            told = self._associate([part for camera in sorted(rows) for part in rows[camera]], boxes)
         for stays, gone in merged:
             told.changes.extend((change, "box") for change in self.names.merge(stays, gone))
         return told
 
-    def _associate(self, rows: list[_Row], boxes: dict[int, int]) -> Told:
+    def _associate(self, parts: list[_Rows], boxes: dict[int, int]) -> Told:
         now_ns = max(boxes.values())
         camera = sorted(boxes)
-        numbers = [self._number(row.key) for row in rows]
-        for row in rows:
-            self._seen_ns[row.key] = now_ns
+        keys = [key for part in parts for key in part.keys]
+        sizes = [len(part.keys) for part in parts]
+        when_ns = np.repeat(np.array([part.when_ns for part in parts], np.int64), sizes)
+        numbers = self._numbers_of(keys, when_ns, np.concatenate([part.age_s for part in parts]))
+        self._seen_ns |= dict.fromkeys(keys, now_ns)
         people, events = self._associator.update(
             np.array(camera, np.int16),
             np.array([boxes[number] for number in camera], np.int64),
             plan.tracklets(
-                np.array([row.camera for row in rows], np.int16),
+                np.repeat(np.array([part.camera for part in parts], np.int16), sizes),
                 np.array(numbers, np.int64),
-                np.array([row.when_ns for row in rows], np.int64),
-                np.array([row.xy for row in rows], np.float64).reshape(-1, 2),
-                np.array([row.cov for row in rows], np.float64).reshape(-1, 3),
-                np.array([row.doubt_s for row in rows], np.float64),
-                self._looks_of(rows, now_ns),
+                when_ns,
+                np.concatenate([part.xy for part in parts]),
+                np.concatenate([part.cov for part in parts]),
+                np.repeat(np.array([part.doubt_s for part in parts], np.float64), sizes),
+                self._looks_of(keys, now_ns),
                 [self.places.get(name) for name in self.rules.boxes],
             ),
         )
         gates = {event.global_id: event.reason.gate for event in events if event.reason is not None}
         keys = [self._keys[number] for number in people.views.track_id.tolist()]
         person_of = dict(zip(keys, people.global_id[people.views.row].tolist(), strict=True))
-        changes = self.names.take(people, keys)
+        changes = self.names.take(person_of)
         for event in events:
             if event.kind in ("ended", "merged"):
                 self.names.end(event.global_id if event.kind == "ended" else event.other)
@@ -161,16 +164,25 @@ class Course:
             people,
             tuple(camera),
             tuple(boxes[number] for number in camera),
-            tuple(self.names.of_person(person) for person in people.global_id.tolist()),
+            tuple(map(self.names.of_person, people.global_id.tolist())),
         )
 
-    def _number(self, key: Key) -> int:
-        """What the associator calls somebody on a box: unique also where a box starts anew and counts from 1."""
-        number = self._numbers.get(key)
-        if number is None:
-            number = self._numbers[key] = self._number_before(key) or self._next_number
-            self._keys[number] = key
-            self._next_number = max(self._next_number, number + 1)
+    def _numbers_of(self, keys: list[Key], when_ns: I8, age_s: F8) -> list[int]:
+        """What the associator calls people of boxes (T,), told of at when_ns (T,) to be so old."""
+        numbers = []
+        for k, key in enumerate(keys):
+            number = self._numbers.get(key)
+            if number is None:
+                number = self._number(key, int(when_ns[k]) // 1_000_000 - round(1e3 * float(age_s[k])))
+            numbers.append(number)
+        return numbers
+
+    def _number(self, key: Key, born_ms: int) -> int:
+        """A number for somebody who has none: unique also where a box starts anew and counts from 1."""
+        self.names.born(key, born_ms)
+        number = self._numbers[key] = self._number_before(key) or self._next_number
+        self._keys[number] = key
+        self._next_number = max(self._next_number, number + 1)
         return number
 
     def _number_before(self, key: Key) -> int | None:
@@ -190,12 +202,12 @@ class Course:
                 self._run_before[box] = now, when_ns
             self._run_now[box] = run
 
-    def _looks_of(self, rows: list[_Row], now_ns: int) -> F4:
+    def _looks_of(self, keys: list[Key], now_ns: int) -> F4:
         """The newest prototypes of those in sight (T, D), each used once."""
-        found = {k: self._looks.pop(row.key)[1] for k, row in enumerate(rows) if row.key in self._looks}
+        found = {k: self._looks.pop(key)[1] for k, key in enumerate(keys) if key in self._looks}
         if found and not self._dimension:
             self._dimension = len(next(iter(found.values())))
-        looks = np.zeros((len(rows), self._dimension), np.float32)
+        looks = np.zeros((len(keys), self._dimension), np.float32)
         for k, vector in found.items():
             if len(vector) == self._dimension:  # of another model: cannot be compared
                 looks[k] = vector
@@ -218,10 +230,9 @@ class Course:
         return gone
 
 
-def _doubt_s(message: BoxMessage, window_s: float) -> float:
+def _doubt_s(head: Head, window_s: float) -> float:
     """How far a message's time may be off. A clock that is far off is seldom steady, so that it is doubted further; but
     what was measured of it holds, or everybody near would be taken for one."""
-    head = message.head
     if head.offset_s is None:
         return window_s
     return head.doubt_s + (min(0.1 * abs(head.offset_s), MOST_DOUBT_S) if abs(head.offset_s) > window_s else 0.0)

@@ -187,7 +187,7 @@ class SiteIdentity:
         if not self._done and self._spans:
             self._done = min(self._spans) - 1
         for span in [span for span in sorted(self._spans) if self._done < span <= last]:
-            self._keep(span)
+            self._keep(span, last)
             self._give(self._course.step(self._spans[span]), span, answers)
             self._done = span
         if self._done:
@@ -214,17 +214,16 @@ class SiteIdentity:
             event = change.event if change.event in CORRECTIONS else "merged"
         answers.bindings.append(Binding(*change.key, change.site_id, since_s, event, was, gate))
 
-    def _keep(self, span: int) -> None:
-        """Branch now and then; of what is further back, only some are kept."""
-        now = span // KEEP_SPANS
-        if (self._kept[-1][0] + 1) // KEEP_SPANS >= now:
+    def _keep(self, span: int, last: int) -> None:
+        """Branch now and then, on the way to the `last` span; of what is further back than that, only some are kept."""
+
+        def lasts(number: int) -> bool:
+            return number > last // KEEP_SPANS - RECENT or number % RECENT == 0
+
+        if (self._kept[-1][0] + 1) // KEEP_SPANS >= span // KEEP_SPANS or not lasts(span // KEEP_SPANS):
             return
         self._kept.append((span - 1, self._course.branch()))
-        self._kept = [
-            entry
-            for k, entry in enumerate(self._kept)
-            if k == 0 or (entry[0] + 1) // KEEP_SPANS > now - RECENT or (entry[0] + 1) // KEEP_SPANS % RECENT == 0
-        ]
+        self._kept = [entry for k, entry in enumerate(self._kept) if k == 0 or lasts((entry[0] + 1) // KEEP_SPANS)]
 
     def _drop(self) -> None:
         """What nobody can go back to any more. The oldest branch lies before everything that may still come."""
@@ -246,7 +245,7 @@ class SiteIdentity:
         changes: dict[Key, tuple[int, str, str | None]] = {}
         forgotten: set[Key] = set()
         for span in [span for span in sorted(self._spans) if self._done < span <= done]:
-            self._keep(span)
+            self._keep(span, done)
             told = self._course.step(self._spans[span])
             changes |= {change.key: (span, change.event, gate) for change, gate in told.changes}
             forgotten |= set(told.forgotten)

@@ -14,7 +14,6 @@ that clock was behind the site's then, and how well that is known.
 from __future__ import annotations
 
 import base64
-import json
 import math
 import re
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
+import orjson
 
 from spoton_edge.types import F4, F8, I8
 
@@ -144,7 +144,7 @@ def parse(name: str, payload: bytes) -> BoxMessage:
     if len(payload) > MAX_BYTES:
         raise BadMessageError(f"{len(payload)} bytes are more than {MAX_BYTES}")
     try:
-        raw = json.loads(payload)
+        raw = orjson.loads(payload)
         if raw["v"] != VERSION:
             raise BadMessageError("another version")
         head = _head(box, raw)
@@ -180,7 +180,7 @@ def encode(message: BoxMessage) -> bytes:
             scale = float(np.abs(message.vector).max()) / 127 or 1.0
             quantised = np.round(message.vector / scale).astype(np.int8)
             raw |= {"id": message.id, "vector": base64.b64encode(quantised.tobytes()).decode()}
-    return json.dumps(raw, separators=(",", ":")).encode()
+    return orjson.dumps(raw)
 
 
 def _head(box: str, raw: Json) -> Head:
@@ -200,14 +200,14 @@ def _sights(head: Head, raw: Json) -> Sights:
     rows = raw["tracks"]
     if not isinstance(rows, list) or len(rows) > MAX_PEOPLE or any(len(row) != 7 for row in rows):
         raise BadMessageError("no list of people")
-    ids = np.array([_id(row[0]) for row in rows], np.int64)
-    table = np.array([row[1:] for row in rows], np.float64).reshape(-1, 6)
-    if not (np.abs(table) <= MAX_M).all() or len(np.unique(ids)) != len(ids):
+    ids = [_id(row[0]) for row in rows]
+    table = np.array(rows, np.float64).reshape(-1, 7)[:, 1:]
+    if len(set(ids)) != len(ids) or not (np.abs(table) <= MAX_M).all():
         raise BadMessageError("numbers that cannot be, or an id twice")
-    cov = table[:, 2:5]
-    if ((cov[:, [0, 2]] <= 0).any(axis=1) | (cov[:, 0] * cov[:, 2] <= cov[:, 1] ** 2)).any():
+    xx, xy, yy = table[:, 2:5].T
+    if not ((xx > 0) & (xx * yy > xy * xy)).all():
         raise BadMessageError("a covariance that is none")
-    return Sights(head, ids, table[:, :2], cov, table[:, 5])
+    return Sights(head, np.array(ids, np.int64), table[:, :2], table[:, 2:5], table[:, 5])
 
 
 def _event(head: Head, raw: Json) -> BoxEvent:

@@ -10,8 +10,6 @@ import zlib
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
-from spoton_edge.types import GlobalTracks
-
 EPOCH_MS = 1_577_836_800_000  # 2020; ids stay below 2^53 until 2089
 SUM_BITS = 12
 
@@ -94,15 +92,14 @@ class Names:
         """Note when somebody was born; what is noted first stays."""
         self._born_ms.setdefault(key, born_ms)
 
-    def take(self, people: GlobalTracks, keys: list[Key]) -> list[Change]:
-        """Name everybody seen in a step; keys: by view (V,), who that is on which box. What changed."""
+    def take(self, person_of: Mapping[Key, int]) -> list[Change]:
+        """Name everybody seen in a step, by who that is to the associator. What changed."""
         together: dict[int, list[Key]] = {}
-        for row, key in zip(people.views.row.tolist(), keys, strict=True):
-            together.setdefault(row, []).append(key)
+        for key, person in person_of.items():
+            together.setdefault(person, []).append(key)
         bearers = set(self._of_person.values())  # whether they are here or may come back
         changes: list[Change] = []
-        for row, members in together.items():
-            person = int(people.global_id[row])
+        for person, members in together.items():
             if person not in self._of_person:
                 self._of_person[person] = self._choose(members, bearers)
                 bearers.add(self._of_person[person])

@@ -72,18 +72,18 @@ def build(rules: Rules, places: Mapping[str, BoxPlace]) -> Associator:
     )
 
 
-def _corner(outline: Polygon) -> F8:
+def _corner(outline: Polygon) -> tuple[float, float]:
     """The place on the site of the picture's pixel (0, 0)."""
-    return np.asarray(outline, np.float64).reshape(-1, 2).min(axis=0) if outline else np.zeros(2)
+    return (min(x for x, _ in outline), min(y for _, y in outline)) if outline else (0.0, 0.0)
 
 
 def _plane(outline: Polygon) -> GroundPlane | None:
     if len(outline) < 3:
         return None
     corners = np.asarray(outline, np.float64)
-    x0, y0 = _corner(outline)
-    size = np.ceil(corners.max(axis=0) - (x0, y0)) + 1
-    return GroundPlane([[1, 0, x0], [0, 1, y0], [0, 0, 1]], (int(size[0]), int(size[1])), corners - (x0, y0))
+    x, y = _corner(outline)
+    width, height = np.ceil(corners.max(axis=0) - (x, y)) + 1
+    return GroundPlane([[1.0, 0.0, x], [0.0, 1.0, y], [0.0, 0.0, 1.0]], (int(width), int(height)), corners - (x, y))
 
 
 def _links(rules: Rules, places: Mapping[str, BoxPlace]) -> Iterator[Link]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from pathlib import Path
 from typing import Protocol
@@ -12,6 +13,10 @@ from spoton_edge.assembly import statistics_of_model
 from spoton_edge.errors import ExitCode, UsageError
 from spoton_edge.site.service import SiteService
 from spoton_edge.site.uplink import Uplink
+
+# Objects made until garbage is looked for. A service that starts anew makes a million that it keeps: looking through
+# them every 700, as Python does by itself, takes a fifth of the time until all is known again.
+GARBAGE_AFTER = 50_000
 
 
 class _Program(Protocol):
@@ -43,6 +48,7 @@ def site(path: Path) -> int:
         SpotOnError: as `uplink`.
     """
     hub = config.load_hub(path)
+    gc.set_threshold(GARBAGE_AFTER)
     return asyncio.run(_run(SiteService(hub, statistics_of_model(hub.identity.reid))))
 
 

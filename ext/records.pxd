@@ -31,6 +31,8 @@ cdef struct TrackRecord:  # global_track.TRACK
     double tall_n
     double late_tall
     double late_n
+    double read_m
+    int64_t reads
 
 cdef struct TrackletEntry:  # tracklet_book.ENTRY
     int64_t key

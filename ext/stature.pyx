@@ -185,8 +185,12 @@ def learn(
             j, k = track[t], kind_of(foot[t])
             if j >= 0 and seen_state[t] == VISIBLE and isfinite(tall_m[t]):
                 trust = (1.0 - of.odd[k]) * of.variance[0] / of.variance[k]
+                read = tall_m[t] - bias_m[camera[t]]
                 total[j] += trust
-                sum_m[j] += trust * (tall_m[t] - bias_m[camera[t]])
+                sum_m[j] += trust * read
+                if k == 0:
+                    record[j].read_m += read
+                    record[j].reads += 1
         for j in range(tracks):
             if total[j] > 0:
                 read, share = sum_m[j] / total[j], weight * fmin(total[j], 1.0)

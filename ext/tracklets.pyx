@@ -241,6 +241,8 @@ def layouts():
             "tall_n": <char *>&t.tall_n - a,
             "late_tall": <char *>&t.late_tall - a,
             "late_n": <char *>&t.late_n - a,
+            "read_m": <char *>&t.read_m - a,
+            "reads": <char *>&t.reads - a,
         },
         "ENTRY": {
             "key": <char *>&e.key - b,

@@ -31,7 +31,7 @@ from spoton_edge.recognition import name, rethink
 from spoton_edge.resumption import Known, Resumption
 from spoton_edge.roster import choose_views, global_tracks
 from spoton_edge.sightings import fuse, note, weigh
-from spoton_edge.stature import Stature
+from spoton_edge.stature import Stature, read
 from spoton_edge.tracklet_book import keys_of
 from spoton_edge.twins import Twins
 from spoton_edge.types import F4, F8, I2, I8, VISIBLE, Bool, Event, GlobalTracks, Tracklets
@@ -194,6 +194,10 @@ class Associator:
         record, looks = self._census.tracks.record, self._census.looks
         newest = {int(person["global_id"]): looks.newest(int(person["entry"])) for person in record}
         return {number: look for number, look in newest.items() if number >= 0 and look and look[1] > after_ns}
+
+    def readings(self) -> dict[int, float]:
+        """By id, how tall people have been read since this was asked last, m; of those who are followed."""
+        return read(self._census.tracks.record)
 
     def explain(self, global_id: int) -> list[Event]:
         """Why a track has its id: its decisions, oldest first; the last 64 are kept."""

@@ -42,6 +42,8 @@ TRACK = np.dtype(  # as in ext/records.pxd
         ("tall_n", np.float64),  # readings that it rests on
         ("late_tall", np.float64),  # the same of the last readings
         ("late_n", np.float64),
+        ("read_m", np.float64),  # sum of the readings of seen feet since somebody asked for them
+        ("reads", np.int64),  # how many these are
     ],
     align=True,
 )

@@ -32,7 +32,7 @@ from spoton_edge.people_file import PeopleFile
 from spoton_edge.reloading import SWAPPED, Running, Update, kept, prepare
 from spoton_edge.state import ids_file, people_file
 from spoton_edge.systemd import Systemd
-from spoton_edge.types import Event, Status
+from spoton_edge.types import F4, Event, Status
 
 log = logging.getLogger(__name__)
 people_log = logging.getLogger(PEOPLE)
@@ -153,19 +153,26 @@ class Service:
         return self._errands.ask(lambda: self._explain(id))
 
     def looks(self, after_ns: int) -> dict[str, Any]:
-        """What people look like who were looked at after a time, for the uplink. From any thread but the loop's.
+        """What people look like who were looked at after a time, and how tall people were read since this was asked
+        last, for the uplink. From any thread but the loop's.
 
         Raises:
             UsageError: the site file does not share appearance.
         """
         if not self._running.site.uplink.share_appearance:
             raise UsageError("looks are not shared: uplink.share_appearance is false")
-        found = self._errands.ask(lambda: self.pipeline.associator.looks_since(after_ns))
+
+        def of_people() -> tuple[dict[int, tuple[F4, int]], dict[int, float]]:
+            associator = self.pipeline.associator
+            return associator.looks_since(after_ns), associator.readings()
+
+        found, tall_m = self._errands.ask(of_people)
         looks = [
             {"id": number, "seen_ns": seen_ns, "vector": [round(float(value), 4) for value in vector]}
             for number, (vector, seen_ns) in sorted(found.items())
         ]
-        return {"looks": looks}
+        statures = [{"id": number, "tall_m": round(tall, 2)} for number, tall in sorted(tall_m.items())]
+        return {"looks": looks, "statures": statures}
 
     def record(self, after: int | None, embeddings: bool) -> dict[str, Any]:
         """What was detected from batch `after` on; see `Recorder.since`. From any thread but the loop's."""

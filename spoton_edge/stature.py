@@ -108,3 +108,12 @@ def mixed(record: Records, row: int, tall: float, known: float) -> None:
     if known > 0:
         record["tall"][row] += (tall - record["tall"][row]) * known / total
         record["tall_n"][row] = total
+
+
+def read(record: Records) -> dict[int, float]:
+    """By id, the mean of somebody's readings since this was asked last, m: of seen feet, less what each camera reads
+    too much. What somebody has been all along is no evidence of who he is now, his last readings are."""
+    rows = np.flatnonzero((record["global_id"] >= 0) & (record["reads"] > 0))
+    mean = record["read_m"][rows] / record["reads"][rows]
+    record["read_m"] = record["reads"] = 0
+    return dict(zip(record["global_id"][rows].tolist(), mean.tolist(), strict=True))

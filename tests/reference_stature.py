@@ -89,6 +89,9 @@ def learn_people(
             continue
         trust = sum(t for _, t in mine)
         read = sum(r * t for r, t in mine) / trust
+        of_seen_feet = [r for i, k, r in readings if i == j and k == 0]
+        person["read_m"] += sum(of_seen_feet)
+        person["reads"] += len(of_seen_feet)
         share = weight * min(trust, 1)
         person["late_n"] = min(person["late_n"] + share, late_most)
         person["late_tall"] += share / person["late_n"] * (read - person["late_tall"])

@@ -13,7 +13,7 @@ from spoton_edge.messages import Message
 from spoton_edge.site.clock import Offset
 from spoton_edge.site.digest import Digest
 from spoton_edge.site.identity import SiteIdentity
-from spoton_edge.site.messages import BoxEvent, BoxMessage, encode, parse, subject
+from spoton_edge.site.messages import BoxEvent, BoxMessage, Sights, encode, parse, subject
 from spoton_edge.site.plan import Rules
 from spoton_edge.types import F8, GlobalTracks, Tracklets, TrackState
 from spoton_edge.wire import Clock, Encoder
@@ -27,9 +27,9 @@ RUN = "aa"
 class _Box:
     """A box with some of the cameras: from tracklets to what its uplink tells."""
 
-    def __init__(self, name: str, cameras: Sequence[int], start_s: float) -> None:
+    def __init__(self, name: str, cameras: Sequence[int], start_s: float, *, shares: bool) -> None:
         planes = cmc_planes()
-        self.name = name
+        self.name, self._shares = name, shares
         self._cameras = cameras
         self._associator = Associator([planes[camera] for camera in cameras])
         clock = Clock(lambda: 0, lambda: int(start_s * 1e9))
@@ -50,22 +50,36 @@ class _Box:
         )
         published = [self._encoder.tracks(tracks, number, captured, 0.0), *map(self._encoder.event, events)]
         told = [self._heard(messages.parse(json.loads(message.payload(1)))) for message in published]
-        return tracks, [message for part in told for message in part]
+        messages_ = [message for part in told for message in part]
+        if self._shares and any(isinstance(message, Sights) for message in messages_):
+            # As over the control socket, which rounds to the centimetre.
+            tall_m = {number: round(tall, 2) for number, tall in self._associator.readings().items()}
+            statures = self._digest.statures(tall_m, 0.0)
+            messages_ += [] if statures is None else [self._carried(statures)]
+        return tracks, messages_
 
     def _heard(self, message: Message | None) -> list[BoxMessage]:
         told = [] if message is None else self._digest.take(message, 0.0)
         return [self._carried(message) for message in told]
 
     def _carried(self, message: BoxMessage) -> BoxMessage:
-        kind = "events" if isinstance(message, BoxEvent) else "tracks"
+        kind = "events" if isinstance(message, BoxEvent) else "tracks" if isinstance(message, Sights) else "looks"
         return parse(subject("cmc", self.name, kind), encode(message))
 
 
-def split_score(sequence: str, boxes: Sequence[Sequence[int]], phase: int = 0, draw: int | None = None) -> float:
+def split_score(
+    sequence: str,
+    boxes: Sequence[Sequence[int]],
+    phase: int = 0,
+    draw: int | None = None,
+    *,
+    shares: bool = False,
+) -> float:
     """IDF1 within 1 m of a CMC sequence, its cameras split over boxes; of one box alone, without the site. phase: the
-    frames, of every `PHASES`, that fall on the half seconds in which boxes tell. draw: see `cmc_steps`."""
+    frames, of every `PHASES`, that fall on the half seconds in which boxes tell. draw: see `cmc_steps`. shares: boxes
+    tell how tall people are read, too."""
     start_s = START_S + 0.25 * phase
-    edge = [_Box(f"box-{number}", cameras, start_s) for number, cameras in enumerate(boxes)]
+    edge = [_Box(f"box-{number}", cameras, start_s, shares=shares) for number, cameras in enumerate(boxes)]
     identity = SiteIdentity(Rules(tuple(box.name for box in edge)))
     rows: list[list[float]] = []
     for batch, tracklets in cmc_steps(sequence, draw):

@@ -16,7 +16,7 @@ import numpy as np
 
 from spoton_edge.gallery import Appearance
 from spoton_edge.site.identity import SiteIdentity
-from spoton_edge.site.messages import Binding, BoxEvent, BoxMessage, BoxPlace, Head, Look, Sights
+from spoton_edge.site.messages import Binding, BoxEvent, BoxMessage, BoxPlace, Head, Look, Sights, Statures
 from spoton_edge.site.plan import Border, Passage, Rules
 from spoton_edge.site.service import MARGIN_S, REBUILD_S
 from spoton_edge.types import F8
@@ -40,6 +40,7 @@ class Street:
     look_noise: float = 0.35
     dimension: int = 0  # 0: no looks
     births: bool = False  # tell of births and deaths, as uplinks do
+    statures: bool = False  # tell how tall people are read
 
     def __post_init__(self) -> None:
         self.names = tuple(f"box-{number:03d}" for number in range(self.boxes))
@@ -75,6 +76,8 @@ class Street:
         y, target_y = rng.uniform(1, WIDTH_M - 1, (2, count))
         speed = rng.uniform(0.7, 1.6, count) * rng.choice([-1.0, 1.0], count)
         vectors = self._appearances(count, rng)
+        heights = np.random.default_rng(self.seed)
+        tall_m = heights.normal(1.7, 0.08, count)
         held: dict[tuple[int, int], int] = {}
         born: dict[tuple[int, int], float] = {}
         last_id = dict.fromkeys(range(self.boxes), 0)
@@ -120,6 +123,10 @@ class Street:
                 )
                 if self.births:
                     messages += self._births(seq, name, time, seen, messages[-1])
+                if self.statures:
+                    read_m = tall_m[here] + heights.normal(0, 0.03, len(here))
+                    told = dict(zip(ids, read_m.tolist(), strict=True))
+                    messages.append(Statures(self._head(seq, name, "looks", time), told))
                 if self.dimension:
                     for person, track in zip(here.tolist(), ids, strict=True):
                         if round((time - born[number, person]) / REPORT_S) % 4 == 1:

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from spoton_edge.site.identity import SiteIdentity
-from spoton_edge.site.messages import BoxEvent, BoxMessage, BoxPlace, Head, Sights
+from spoton_edge.site.messages import BoxEvent, BoxMessage, BoxPlace, Head, Sights, Statures
 from spoton_edge.site.plan import Rules
 from tests.site_world import START_S, Street, mistaken, play
 
@@ -42,6 +42,32 @@ def test_people_keep_their_ids_across_blind_stretches_by_links_and_looks() -> No
     assert mistaken(identity.answers(), truth) == 0
     handed = [binding for binding in told if binding.gate is not None and binding.gate.startswith("link:")]
     assert len(handed) >= 10
+
+
+def met(seed: int, *, statures: bool) -> dict[int, int]:
+    """Site ids of two people, 1 on the left and 2, who walk up to each other and back, which the box does not see: from
+    then on it calls them 3 and 4."""
+    rng, identity, told = np.random.default_rng(seed), SiteIdentity(Rules(("one",))), dict[int, int]()
+    floor = ((0.0, 0.0), (20.0, 0.0), (20.0, 10.0), (0.0, 10.0))
+    identity.take(BoxEvent(Head("one", "aa", "0a", 1, START_S, 0.0, 0.005), "box", place=BoxPlace(floor, {})), START_S)
+    for step in range(32):
+        time, apart = START_S + 0.5 * step, 0.2 + 1.6 * abs(8.0 - 0.5 * step)
+        ids = [1, 2] if step < 16 else [3, 4]
+        places = np.array([[10.0 - apart / 2, 5.0], [10.0 + apart / 2, 5.0]]) + rng.normal(0, 0.08, (2, 2))
+        message = sights("one", step + 1, time, dict(zip(ids, map(tuple, places.tolist()), strict=True)))
+        identity.take(message, time)
+        if statures:
+            read_m = np.array([1.62, 1.85]) + rng.normal(0, 0.03, 2)
+            identity.take(Statures(message.head, dict(zip(ids, read_m.tolist(), strict=True))), time)
+        told |= {binding.id: binding.site_id for binding in identity.advance(time + 0.3).bindings}
+    return told
+
+
+def test_those_who_met_are_told_apart_by_how_tall_boxes_read_them() -> None:
+    by_place = [met(seed, statures=False) for seed in range(6)]
+    assert any(told[3] == told[2] for told in by_place), "they might as well have passed each other"
+    for told in (met(seed, statures=True) for seed in range(6)):
+        assert (told[3], told[4]) == (told[1], told[2])
 
 
 def test_no_two_people_ever_share_an_id_though_some_are_taken_for_others_and_come_back() -> None:
@@ -126,7 +152,7 @@ NOISY = Street(4, people=4, gap_m=-2.0, noise_m=0.4, births=True)
 
 @settings(max_examples=10, deadline=None)
 @given(
-    st.sampled_from([NOISY, replace(BLIND, look_alikes=0.1)]),
+    st.sampled_from([NOISY, replace(NOISY, statures=True), replace(BLIND, look_alikes=0.1)]),
     st.integers(0, 1000),
     st.dictionaries(st.sampled_from(NOISY.names), st.lists(st.tuples(SECONDS, SECONDS), max_size=2)),
     st.lists(SECONDS, max_size=2),

@@ -10,7 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spoton_edge.site import messages
-from spoton_edge.site.messages import BadMessageError, BoxEvent, BoxPlace, Head, Look, Sights, encode, parse, subject
+from spoton_edge.site.messages import (
+    BadMessageError,
+    BoxEvent,
+    BoxPlace,
+    Head,
+    Look,
+    Sights,
+    Statures,
+    encode,
+    parse,
+    subject,
+)
 
 HEAD = Head("box-1", "ab12", "0f", 7, 1_800_000_000.125, 0.0125, 0.003)
 EVENTS, TRACKS, LOOKS = (subject("mall", "box-1", kind) for kind in ("events", "tracks", "looks"))
@@ -61,6 +72,21 @@ def test_looks_come_through_quantised() -> None:
     assert isinstance(told, Look)
     assert float(told.vector @ vector) > 0.999
     assert abs(float(np.linalg.norm(told.vector)) - 1) < 1e-5
+
+
+def test_statures_come_through_to_the_centimetre() -> None:
+    assert parse(LOOKS, encode(Statures(HEAD, {5: 1.724, 9: 1.811}))) == Statures(HEAD, {5: 1.72, 9: 1.81})
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [{}, [[1]], [[1.5, 1.7]], [[1, "tall"]], [[1, 0.0]], [[1, -1.7]], [[1, 17.0]], [[1, None]], [[1, 1.7], [1, 1.7]]],
+    ids=str,
+)
+def test_statures_that_cannot_be_are_refused(rows: object) -> None:
+    raw = json.loads(encode(Statures(HEAD, {5: 1.7}))) | {"statures": rows}
+    with pytest.raises(BadMessageError):
+        parse(LOOKS, json.dumps(raw).encode())
 
 
 @given(st.binary(max_size=200), st.sampled_from([TRACKS, EVENTS, LOOKS]))

@@ -22,7 +22,7 @@ from spoton_edge.messages import Message, parse
 from spoton_edge.site import messages
 from spoton_edge.site.clock import Offset
 from spoton_edge.site.digest import Digest, Pose
-from spoton_edge.site.messages import BoxEvent, BoxMessage, Look, Sights
+from spoton_edge.site.messages import BoxEvent, BoxMessage, Look, Sights, Statures
 from spoton_edge.site.outbox import Letter, Outbox
 from spoton_edge.site.streams import kept_s as kept_for
 from spoton_edge.site.uplink import Uplink
@@ -212,7 +212,7 @@ def test_what_a_leaf_node_keeps_is_told_by_the_measured_rate() -> None:
     assert kept_for(1 << 20, 7200.0, {}) == {"tracks": 7200.0, "events": 7200.0}
 
 
-def test_looks_are_asked_of_the_daemon_and_told_once_each(tmp_path: Path) -> None:
+def test_looks_are_asked_of_the_daemon_and_told_once_each_and_statures_with_every_report(tmp_path: Path) -> None:
     site_file = tmp_path / "site.yaml"
     site_file.write_text(
         "site: s\nbox: b\ncameras: [{name: c1, source: 'test:'}]\n"
@@ -223,7 +223,8 @@ def test_looks_are_asked_of_the_daemon_and_told_once_each(tmp_path: Path) -> Non
 
     def looks(after_ns: int) -> dict[str, Any]:
         fresh = {number: look for number, look in vectors.items() if look[0] > after_ns}
-        return {"looks": [{"id": n, "seen_ns": seen_ns, "vector": v} for n, (seen_ns, v) in fresh.items()]}
+        told = [{"id": n, "seen_ns": seen_ns, "vector": v} for n, (seen_ns, v) in fresh.items()]
+        return {"looks": told, "statures": [{"id": n, "tall_m": 1.6 + 0.1 * n} for n in vectors]}
 
     letters: list[Letter] = []
 
@@ -232,11 +233,13 @@ def test_looks_are_asked_of_the_daemon_and_told_once_each(tmp_path: Path) -> Non
 
     async def run() -> None:
         uplink = Uplink(config.load(site_file), server="nats://127.0.0.1")
-        list(uplink._digest.take(tracks(0.0, {1: (1.0, 1.0), 2: (2.0, 2.0)}), 0.0))
         sharing = asyncio.ensure_future(uplink._share_looks(Box()))  # type: ignore[arg-type]
-        while len(letters) < 2:
-            await asyncio.sleep(0.05)
-        await asyncio.sleep(1.2)
+        for report, letters_then in enumerate((3, 4)):
+            list(uplink._digest.take(tracks(0.5 * report, {1: (1.0, 1.0), 2: (2.0, 2.0)}), 0.0))
+            uplink._reported.set()
+            while len(letters) < letters_then:
+                await asyncio.sleep(0.05)
+        await asyncio.sleep(0.7)
         sharing.cancel()
         uplink._publisher.close()
 
@@ -247,12 +250,17 @@ def test_looks_are_asked_of_the_daemon_and_told_once_each(tmp_path: Path) -> Non
         (1, [pytest.approx(0.6), pytest.approx(0.8)]),
         (2, [0.0, 1.0]),
     ]
+    assert [(read.head.time, read.tall_m) for read in told if isinstance(read, Statures)] == [
+        (START + 0.5 * report, {1: 1.7, 2: 1.8}) for report in (0, 1)
+    ]
 
 
-def test_an_associator_tells_what_people_looked_like_last() -> None:
+def test_an_associator_tells_what_people_looked_like_last_and_how_tall_they_have_been_read() -> None:
     rng = np.random.default_rng(0)
     cameras = room(2)
-    walkers = wanderers(3, 6.0, rng, stay_s=(6.0, 8.0))
+    walkers = [
+        replace(walker, height_m=1.55 + 0.15 * k) for k, walker in enumerate(wanderers(3, 6.0, rng, stay_s=(6.0, 8.0)))
+    ]
     world = World(cameras, [replace(w, knots=w.knots - [w.knots[0, 0] + 2.0, 0, 0]) for w in walkers], seconds=5.0)
     associator = Associator([GroundPlane(c.homography, c.image_size, projection=c.projection) for c in cameras])
     tracker, people = OracleTracker(), None
@@ -266,5 +274,9 @@ def test_an_associator_tells_what_people_looked_like_last() -> None:
     assert set(looks) <= set(people.global_id.tolist())
     for vector, _ in looks.values():
         assert max(float(vector @ walker.appearance) for walker in walkers) > 0.9
+    tall_m = associator.readings()
+    assert tall_m.keys() <= set(people.global_id.tolist())
+    np.testing.assert_allclose(np.diff(sorted(tall_m.values())), 0.15, atol=0.06)
+    assert associator.readings() == {}, "each reading is told once"
     newest = max(when for _, when in looks.values())
     assert associator.looks_since(newest) == {}

@@ -232,7 +232,7 @@ def test_readings_say_and_teach_what_their_slow_twins_say_and_teach(seed: int, r
     np.testing.assert_allclose(bias_m, bias_then, atol=1e-12)
     for name in READINGS.names or ():
         np.testing.assert_allclose(learned[name], expected[name], atol=1e-12, err_msg=name)
-    for name in ("tall", "tall_n", "late_tall", "late_n"):
+    for name in ("tall", "tall_n", "late_tall", "late_n", "read_m", "reads"):
         np.testing.assert_allclose(record[name], people_then[name], atol=1e-12, err_msg=name)
 
 

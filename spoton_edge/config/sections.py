@@ -280,7 +280,7 @@ class Uplink(Section):
     border: tuple[Border, ...] = Field(default=(), description="edges shared with other boxes")
     share_appearance: Flag = Field(
         default=False,
-        description="send appearance vectors to the site",
+        description="send appearance vectors, and how tall people are, to the site",
     )
     keep_mb: Count = Field(
         default=256, description="what the leaf node keeps for a site that is away, at most, megabytes"

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spoton_edge.site import plan
-from spoton_edge.site.messages import BoxEvent, BoxMessage, BoxPlace, Head, Look, Sights
+from spoton_edge.site.messages import BoxEvent, BoxMessage, BoxPlace, Head, Look, Sights, Statures
 from spoton_edge.site.names import Change, Key, Names
 from spoton_edge.site.plan import Rules
 from spoton_edge.types import F4, F8, I8, GlobalTracks
@@ -93,6 +93,7 @@ class Course:
         told = Told()
         rows: dict[int, list[_Rows]] = {}  # by camera
         boxes: dict[int, int] = {}
+        tall_m: dict[Key, float] = {}
         merged: list[tuple[Key, Key]] = []
         moved = False
         for when_ns, message in sorted(messages, key=lambda entry: (entry[0], entry[1].head.box, entry[1].head.seq)):
@@ -107,6 +108,8 @@ class Course:
                     rows[camera] = [_Rows(keys, camera, when_ns, doubt_s, xy, cov, age_s)]
                 case Look():
                     self._looks[box, run, message.id] = when_ns, message.vector
+                case Statures():
+                    tall_m |= {(box, run, person): tall for person, tall in message.tall_m.items()}
                 case BoxEvent(event="box", place=BoxPlace() as place):
                     moved |= self.places.get(box) != place
                     self.places[box] = place
@@ -124,12 +127,12 @@ class Course:
             before, self._associator = self._associator, plan.build(self.rules, self.places)
             self._associator.inherit(before)
         if boxes:
-            told = self._associate([part for camera in sorted(rows) for part in rows[camera]], boxes)
+            told = self._associate([part for camera in sorted(rows) for part in rows[camera]], boxes, tall_m)
         for stays, gone in merged:
             told.changes.extend((change, "box") for change in self.names.merge(stays, gone))
         return told
 
-    def _associate(self, parts: list[_Rows], boxes: dict[int, int]) -> Told:
+    def _associate(self, parts: list[_Rows], boxes: dict[int, int], tall_m: Mapping[Key, float]) -> Told:
         now_ns = max(boxes.values())
         camera = sorted(boxes)
         keys = [key for part in parts for key in part.keys]
@@ -147,6 +150,7 @@ class Course:
                 np.concatenate([part.xy for part in parts]),
                 np.concatenate([part.cov for part in parts]),
                 np.repeat(np.array([part.doubt_s for part in parts], np.float64), sizes),
+                np.array([tall_m.get(key, np.nan) for key in keys], np.float64),
                 self._looks_of(keys, now_ns),
                 [self.places.get(name) for name in self.rules.boxes],
             ),

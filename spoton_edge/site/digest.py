@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from spoton_edge.messages import Event, Message, Site, Track, Tracks
 from spoton_edge.polygons import convex_hull, inside
 from spoton_edge.site.clock import Offset
-from spoton_edge.site.messages import BoxEvent, BoxMessage, BoxPlace, Head, Look, Polygon, Sights
+from spoton_edge.site.messages import BoxEvent, BoxMessage, BoxPlace, Head, Look, Polygon, Sights, Statures
 from spoton_edge.types import F4, F8
 
 REPORT_S = 0.5
@@ -106,6 +106,11 @@ class Digest:
         """A prototype of somebody in sight."""
         person = self._people.get(number)
         return None if person is None else Look(self._head("looks", person.seen, now_s), number, vector)
+
+    def statures(self, tall_m: Mapping[int, float], now_s: float) -> Statures | None:
+        """How tall people were read, by id, in m, since this was told last: as of their last positions."""
+        told = {number: tall for number, tall in tall_m.items() if number in self._people}
+        return Statures(self._head("looks", self._reported, now_s), told) if told else None
 
     def gap(self, lost: int, now_s: float) -> BoxEvent:
         """So many messages could not be written."""

@@ -2,7 +2,8 @@
 
     spoton.1.<site>.<box>.tracks      where everybody on a box is, twice a second, on the site's ground
     spoton.1.<site>.<box>.events      births, deaths, merges and crossings of borders; what the box is; what was lost
-    spoton.1.<site>.<box>.looks       prototypes of appearance, where the box shares them; kept in memory only
+    spoton.1.<site>.<box>.looks       prototypes of appearance, and statures, where the box shares them; kept in memory
+                                      only
     spoton.1.<site>.identities        who is whom, by the site service
     spoton.1.<site>.clock             a question, answered with the site's time
 
@@ -31,6 +32,7 @@ MAX_PEOPLE = 2000  # in one message
 MAX_VECTOR = 4096
 MAX_ID = 1 << 46  # box ids count up from 1; as the site numbers them they must fit a tracklet's key
 MAX_M = 1e6
+MAX_TALL_M = 3.0
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 RUN = re.compile(r"[0-9a-f]{1,32}")
 EVENTS = ("born", "died", "merged", "entered", "left", "box", "gap")
@@ -103,6 +105,14 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
+class Statures:
+    """How tall people on a box were read in the half second before it told where they are, at the time of that."""
+
+    head: Head
+    tall_m: dict[int, float]  # by the box's id
+
+
+@dataclass(frozen=True, slots=True)
 class Binding:
     """Who somebody on a box is on the site, since when (Unix s), and why."""
 
@@ -116,7 +126,7 @@ class Binding:
     gate: str | None = None
 
 
-BoxMessage: TypeAlias = Sights | BoxEvent | Look
+BoxMessage: TypeAlias = Sights | BoxEvent | Look | Statures
 
 
 def subject(site: str, box: str, kind: str) -> str:
@@ -180,6 +190,8 @@ def encode(message: BoxMessage) -> bytes:
             scale = float(np.abs(message.vector).max()) / 127 or 1.0
             quantised = np.round(message.vector / scale).astype(np.int8)
             raw |= {"id": message.id, "vector": base64.b64encode(quantised.tobytes()).decode()}
+        case Statures():
+            raw["statures"] = [[i, round(tall_m, 2)] for i, tall_m in message.tall_m.items()]
     return orjson.dumps(raw)
 
 
@@ -233,12 +245,23 @@ def _event(head: Head, raw: Json) -> BoxEvent:
     return BoxEvent(head, event, person, other, xy, cov, _number(raw.get("age_s", 0.0), 1e9), border, lost, place)
 
 
-def _look(head: Head, raw: Json) -> Look:
+def _look(head: Head, raw: Json) -> Look | Statures:
+    if "statures" in raw:
+        return _statures(head, raw["statures"])
     vector = np.frombuffer(base64.b64decode(raw["vector"], validate=True), np.int8).astype(np.float32)
     length = float(np.linalg.norm(vector))
     if not 0 < len(vector) <= MAX_VECTOR or length == 0:
         raise BadMessageError("no vector")
     return Look(head, _id(raw["id"]), vector / np.float32(length))
+
+
+def _statures(head: Head, rows: Any) -> Statures:
+    if not isinstance(rows, list) or len(rows) > MAX_PEOPLE:
+        raise BadMessageError("no list of statures")
+    tall_m = {_id(number): _number(tall, MAX_TALL_M) for number, tall in rows}
+    if len(tall_m) < len(rows) or not all(tall > 0 for tall in tall_m.values()):
+        raise BadMessageError("a stature that is none, or an id twice")
+    return Statures(head, tall_m)
 
 
 _PARSERS: dict[str, Callable[[Head, Json], BoxMessage]] = {"tracks": _sights, "events": _event, "looks": _look}

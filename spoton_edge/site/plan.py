@@ -6,7 +6,6 @@ its camera's region, its borders are the zones of its links, and a person's box 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -104,10 +103,18 @@ def _zone(border: Border, places: Mapping[str, BoxPlace]) -> Sequence[Sequence[f
 
 
 def tracklets(
-    camera: I2, number: I8, captured_ns: I8, xy: F8, cov: F8, doubt_s: F8, looks: F4, places: Sequence[BoxPlace | None]
+    camera: I2,
+    number: I8,
+    captured_ns: I8,
+    xy: F8,
+    cov: F8,
+    doubt_s: F8,
+    tall_m: F8,
+    looks: F4,
+    places: Sequence[BoxPlace | None],
 ) -> Tracklets:
     """People of boxes as tracklets of cameras (T,): xy (T, 2) m with cov (T, 3), times known to within doubt_s (T,),
-    looks (T, D) with zero rows where there is none; places by number of the box."""
+    tall_m (T,), NaN where not told, looks (T, D) with zero rows where there is none; places by number of the box."""
     corner = np.array([(0.0, 0.0) if place is None else _corner(place.outline) for place in places]).reshape(-1, 2)
     foot = xy - corner[camera]
     half = SHOULDER_M / 2
@@ -127,7 +134,7 @@ def tracklets(
         **{name: getattr(seen, name) for name in ("camera", "track_id", "state", "xyxy", "score", "captured_ns")},
         ground_xy=xy,
         ground_cov=blurred,
-        tall_m=np.full(rows, math.nan),
+        tall_m=tall_m,
         embedding=looks,
         has_embedding=np.asarray(looks.any(axis=1)),
         foot=np.full(rows, FootPoint.SEEN, np.uint8),

@@ -28,7 +28,7 @@ from spoton_edge.site.clock import Offset
 from spoton_edge.site.digest import Digest
 from spoton_edge.site.jobs import mind, until, wait_for
 from spoton_edge.site.known import SILENT_S, Known
-from spoton_edge.site.messages import BoxEvent, BoxMessage, Look
+from spoton_edge.site.messages import BoxEvent, BoxMessage, Sights
 from spoton_edge.site.outbox import Letter, Outbox
 from spoton_edge.site.streams import Errors
 from spoton_edge.systemd import Systemd
@@ -36,7 +36,6 @@ from spoton_edge.wire import Encoder
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 0.5
 TELL_S = 1.0  # who is whom, also where nothing is new
 ASK_TIME_S, ANSWER_S = 2.0, 1.0
 AGAIN_S = 2.0
@@ -63,6 +62,7 @@ class Uplink:
         self._encoder = Encoder(site.site, site.box, self._link, ())
         self._publisher = Publisher(self._encoder, [site.uplink.identities])
         self._known = Known(site.site, site.box)
+        self._reported = asyncio.Event()  # where everybody is
         self._stopping = asyncio.Event()
 
     @property
@@ -147,13 +147,17 @@ class Uplink:
                     continue
                 for told in self._digest.take(message, time.monotonic()):
                     self._put(outbox, told)
+                    if isinstance(told, Sights):
+                        self._reported.set()
 
     async def _share_looks(self, outbox: Outbox) -> None:
         """Have the daemon tell over its control socket what people look like; no other way leads there."""
         after_ns = 0
         told = False
         while True:
-            await asyncio.sleep(LOOK_S)
+            # Statures belong to the positions that have just been told.
+            await self._reported.wait()
+            self._reported.clear()
             try:
                 answer = await asyncio.to_thread(self._ask_looks, after_ns)
             except UsageError as error:
@@ -167,6 +171,10 @@ class Uplink:
                 look = self._digest.look(row["id"], np.array(row["vector"], np.float32), time.monotonic())
                 if look is not None:
                     self._put(outbox, look)
+            tall_m = {row["id"]: row["tall_m"] for row in answer["statures"]}
+            statures = self._digest.statures(tall_m, time.monotonic())
+            if statures is not None:
+                self._put(outbox, statures)
 
     def _ask_looks(self, after_ns: int) -> dict[str, Any]:
         where = self._site.runtime.control
@@ -175,7 +183,7 @@ class Uplink:
         return answer
 
     def _put(self, outbox: Outbox, message: BoxMessage) -> None:
-        kind = "events" if isinstance(message, BoxEvent) else "looks" if isinstance(message, Look) else "tracks"
+        kind = "events" if isinstance(message, BoxEvent) else "tracks" if isinstance(message, Sights) else "looks"
         head = message.head
         number = f"{head.box}/{head.link}/{kind}/{head.seq}"
         name = messages.subject(self._site.site, self._site.box, kind)

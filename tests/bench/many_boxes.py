@@ -6,10 +6,11 @@ Boxes of four cameras and five people each stand along a simulated street (`test
 the service's knowledge alone, CPU time a second of the site; the second of the whole: all boxes' messages written to a
 real nats-server at the pace of the clock, read, decided and answered by `spoton-edge site` as a process of its own
 (`nice -n -10` as root: other work on the machine stands back). That one is killed when the boxes have told for longer
-than it reads when it starts anew. CMC is split over two boxes of two cameras each, in every way, and with either half
-of its four frames a second told; the gate is 1 m, as in tests/bench/identity.py. How much of these figures is chance is
-shown by the same with another 5 % of the detections left out at a time. Blind handoffs are between boxes 6 m apart, of
-people some of whom look like somebody else. How the cost grows is drawn into build/bench/many_boxes.png.
+than it reads when it starts anew. CMC is split over two boxes of two cameras each, in every way, with either half of
+its four frames a second told, where boxes share how tall people are read and where not; the gate is 1 m, as in
+tests/bench/identity.py. How much of these figures is chance is shown by the same with another 5 % of the detections
+left out at a time. Blind handoffs are between boxes 6 m apart, of people some of whom look like somebody else. How the
+cost grows is drawn into build/bench/many_boxes.png.
 """
 
 from __future__ import annotations
@@ -58,18 +59,20 @@ def main() -> None:
     if (SHARED / "data" / "cmc").is_dir():
         for sequence in ("CMC1", "CMC2"):
             for boxes in ([[0, 1, 2, 3]], *SPLITS, *([box] for ways in SPLITS for box in ways)):
-                print(split(sequence, boxes))
+                for shares in (False, True)[: len(boxes)]:
+                    print(split(sequence, boxes, shares=shares))
     for share in (0.0, 0.005, 0.02, 0.05):
         print(blind(share))
 
 
-def split(sequence: str, boxes: Sequence[Sequence[int]]) -> str:
+def split(sequence: str, boxes: Sequence[Sequence[int]], *, shares: bool) -> str:
     """IDF1 of a recorded site, as recorded and with a part of the detections left out."""
     phases = range(PHASES if len(boxes) > 1 else 1)
-    scores = " and ".join(f"{100 * split_score(sequence, boxes, phase):.1f}" for phase in phases)
-    spoiled = [100 * split_score(sequence, boxes, phase, draw) for phase in phases for draw in range(DRAWS)]
+    scores = " and ".join(f"{100 * split_score(sequence, boxes, phase, shares=shares):.1f}" for phase in phases)
+    spoiled = [100 * split_score(sequence, boxes, phase, k, shares=shares) for phase in phases for k in range(DRAWS)]
     of = f"on average {np.mean(spoiled):.1f}, from {min(spoiled):.1f} to {max(spoiled):.1f}"
     cameras = " | ".join(" ".join(str(camera + 1) for camera in box) for box in boxes)
+    cameras += ", which share how tall people are read" if shares else ""
     return f"{sequence}: cameras {cameras}: IDF1 {scores}; with detections left out {of}, of {len(spoiled)} draws"
 
 

@@ -171,7 +171,7 @@ class Uplink:
                 look = self._digest.look(row["id"], np.array(row["vector"], np.float32), time.monotonic())
                 if look is not None:
                     self._put(outbox, look)
-            tall_m = {row["id"]: row["tall_m"] for row in answer["statures"]}
+            tall_m = {row["id"]: row["tall_m"] for row in answer.get("statures", ())}
             statures = self._digest.statures(tall_m, time.monotonic())
             if statures is not None:
                 self._put(outbox, statures)

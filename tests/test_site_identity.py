@@ -146,6 +146,14 @@ def test_a_service_that_starts_anew_while_boxes_are_away_ends_with_the_ids_of_on
     assert {(binding.box, binding.run, binding.id): binding.site_id for binding in told} == undisturbed.answers()
 
 
+def test_a_box_that_is_late_on_and_on_is_taken_in_now_and_then() -> None:
+    plain, _, _ = play(OVERLAPPING, 90.0)
+    late, _, _ = play(OVERLAPPING, 90.0, late_by=lambda box, time: 40.0 if box == "box-001" else 0.05)
+    assert late.counts["late"] > 100
+    assert late.counts["rewinds"] <= 30, "each goes back 40 s, and is followed by two seconds of rest"
+    assert late.answers() == plain.answers()
+
+
 SECONDS = st.floats(3.0, 95.0)
 NOISY = Street(4, people=4, gap_m=-2.0, noise_m=0.4, births=True)
 

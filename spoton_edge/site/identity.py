@@ -28,6 +28,7 @@ SLACK_S = 0.02
 LAG_FADES = 0.95  # a message: a box that was slow once is trusted again within half a minute
 QUIET_S, PATIENCE_S = 0.2, 2.0  # late messages come in bursts: wait for the end of it, not for ever
 BACK_NS = 3_000_000_000
+REST = 0.05  # of the time gone back over, before going back again: a box that is late on and on is not to fill a core
 FUTURE_S = 5.0
 CORRECTIONS = ("merged", "split")
 
@@ -93,6 +94,7 @@ class SiteIdentity:
         self._unsettled: dict[str, str] = {}  # by box, the uplink that has not measured yet how far its clock is off
         self._late: int | None = None  # the first span that a late message belongs to
         self._late_first_s = self._late_last_s = 0.0
+        self._rested_s = 0.0  # by then
 
     @property
     def places(self) -> Mapping[str, BoxPlace]:
@@ -144,7 +146,8 @@ class SiteIdentity:
             # A box that is back tells all that it has kept; one that was slow for a moment is soon done.
             back = (self._done - self._late) * SPAN_NS > BACK_NS
             since_s, most_s = (self._late_last_s, PATIENCE_S) if back else (self._late_first_s, QUIET_S)
-            if now_s - since_s >= QUIET_S or now_s - self._late_first_s >= most_s:
+            if now_s >= self._rested_s and (now_s - since_s >= QUIET_S or now_s - self._late_first_s >= most_s):
+                self._rested_s = now_s + REST * (self._done - self._late) * SPAN_NS / 1e9
                 self._rewind(answers)
         lags = [heard.lag_s for heard in self.heard.values() if now_s - heard.at_s < SILENT_S]
         self._go_to(int((now_s - max(lags, default=0.0) - SLACK_S) * 1e9) // SPAN_NS - 1, answers)

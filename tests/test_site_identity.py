@@ -192,6 +192,17 @@ def test_whatever_comes_late_and_whenever_the_service_starts_anew_the_answers_en
     assert heard == identity.answers()
 
 
+@pytest.mark.parametrize("after_s", [2.0, 3.5])  # a person is split off just before the service starts anew
+def test_a_service_that_forgets_soon_and_starts_anew_often_goes_on_with_the_same_ids(after_s: float) -> None:
+    street = Street(3, people=4, gap_m=-3.0, births=True)
+    rules = replace(street.rules, forget_s=15.0)
+    starts_anew_s = [start + after_s for start in (*range(80, 100, 4), *range(120, 176, 4))]
+    _, _, undisturbed = play(street, 180.0, rules=rules)
+    _, _, told = play(street, 180.0, rules=rules, starts_anew_s=starts_anew_s)
+    last, wanted = ({(b.box, b.run, b.id): b.site_id for b in bindings} for bindings in (told, undisturbed))
+    assert last == wanted
+
+
 def test_the_order_in_which_boxes_are_heard_changes_nothing() -> None:
     plain, _, _ = play(OVERLAPPING, 40.0)
     shuffled, _, _ = play(OVERLAPPING, 40.0, late_by=lambda box, time: 0.03 + 0.1 * int(box[-1]))

@@ -39,12 +39,12 @@ def as_told(named: Mapping[Key, int], told: Mapping[Key, int], newest: Iterable[
     Args:
         named: by somebody on a box, the id that was worked out without knowing what was told.
         told: what was.
-        newest: those named, who was seen last first. One person's last self decides, and of two people who were told to
-            be one, who was seen last.
+        newest: those named, who was seen last first. One person's last self decides. Of two people who were told to be
+            one, he goes on with it who has been there longer: it is the other one who was split off.
     """
     wanted: dict[int, int] = {}
     giver: dict[int, int] = {}
-    for key in newest:
+    for key in sorted(newest, key=lambda key: named[key]):  # ids grow with time
         site_id, old = named[key], told.get(key)
         if old is not None and _born_ms(old) < than_ms and site_id not in wanted and old not in giver:
             wanted[site_id], giver[old] = old, site_id

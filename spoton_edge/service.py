@@ -32,7 +32,7 @@ from spoton_edge.people_file import PeopleFile
 from spoton_edge.reloading import SWAPPED, Running, Update, kept, prepare
 from spoton_edge.state import ids_file, people_file
 from spoton_edge.systemd import Systemd
-from spoton_edge.types import F4, Event, Status
+from spoton_edge.types import Event, Status
 
 log = logging.getLogger(__name__)
 people_log = logging.getLogger(PEOPLE)
@@ -161,12 +161,9 @@ class Service:
         """
         if not self._running.site.uplink.share_appearance:
             raise UsageError("looks are not shared: uplink.share_appearance is false")
-
-        def of_people() -> tuple[dict[int, tuple[F4, int]], dict[int, float]]:
-            associator = self.pipeline.associator
-            return associator.looks_since(after_ns), associator.readings()
-
-        found, tall_m = self._errands.ask(of_people)
+        found, tall_m = self._errands.ask(
+            lambda: (self.pipeline.associator.looks_since(after_ns), self.pipeline.associator.readings())
+        )
         looks = [
             {"id": number, "seen_ns": seen_ns, "vector": [round(float(value), 4) for value in vector]}
             for number, (vector, seen_ns) in sorted(found.items())

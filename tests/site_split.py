@@ -13,7 +13,7 @@ from spoton_edge.messages import Message
 from spoton_edge.site.clock import Offset
 from spoton_edge.site.digest import Digest
 from spoton_edge.site.identity import SiteIdentity
-from spoton_edge.site.messages import BoxEvent, BoxMessage, Sights, encode, parse, subject
+from spoton_edge.site.messages import BoxMessage, Sights, encode, kind_of, parse, subject
 from spoton_edge.site.plan import Rules
 from spoton_edge.types import F8, GlobalTracks, Tracklets, TrackState
 from spoton_edge.wire import Clock, Encoder
@@ -63,8 +63,7 @@ class _Box:
         return [self._carried(message) for message in told]
 
     def _carried(self, message: BoxMessage) -> BoxMessage:
-        kind = "events" if isinstance(message, BoxEvent) else "tracks" if isinstance(message, Sights) else "looks"
-        return parse(subject("cmc", self.name, kind), encode(message))
+        return parse(subject("cmc", self.name, kind_of(message)), encode(message))
 
 
 def split_score(

@@ -110,7 +110,7 @@ def test_numbers_of_a_kind_leave_none_out() -> None:
     numbers: dict[str, list[int]] = {"events": [], "tracks": []}
     for step in range(50):
         for message in told(box, tracks(0.3 * step, {step // 10: (0.2 * step, 1.0)})):
-            numbers["events" if isinstance(message, BoxEvent) else "tracks"].append(message.head.seq)
+            numbers[messages.kind_of(message)].append(message.head.seq)
     assert all(found == list(range(1, len(found) + 1)) for found in numbers.values())
 
 

@@ -256,11 +256,10 @@ class SiteIdentity:
         self._done = done
         names = self._course.names.site_id
         for key, now in names.items():
-            if self._given.get(key) != now:
-                # Who had another id only on the way that things were thought to have gone has his back.
-                span, event, gate = changes.get(key, (done, "merged", None))
-                event = "merged" if key in self._given else event
-                self._tell(answers, Change(key, now, event), span * SPAN_NS / 1e9, gate)
+            # Who had another id only on the way that things were thought to have gone has his back.
+            span, event, gate = changes.get(key, (done, "merged", None))
+            event = "merged" if key in self._given else event
+            self._tell(answers, Change(key, now, event), span * SPAN_NS / 1e9, gate)
         for key in forgotten - names.keys():
             answers.forgotten.append(key)
             self._given.pop(key, None)

@@ -134,6 +134,17 @@ def subject(site: str, box: str, kind: str) -> str:
     return f"spoton.{VERSION}.{site}.{box}.{kind}"
 
 
+def kind_of(message: BoxMessage) -> str:
+    """The kind under which a message goes: the last part of its `subject`."""
+    match message:
+        case Sights():
+            return "tracks"
+        case BoxEvent():
+            return "events"
+        case Look() | Statures():
+            return "looks"
+
+
 def identities(site: str) -> str:
     """Where the site service's answers go."""
     return f"spoton.{VERSION}.{site}.identities"

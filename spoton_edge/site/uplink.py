@@ -28,7 +28,7 @@ from spoton_edge.site.clock import Offset
 from spoton_edge.site.digest import Digest
 from spoton_edge.site.jobs import mind, until, wait_for
 from spoton_edge.site.known import SILENT_S, Known
-from spoton_edge.site.messages import BoxEvent, BoxMessage, Sights
+from spoton_edge.site.messages import BoxMessage, Sights
 from spoton_edge.site.outbox import Letter, Outbox
 from spoton_edge.site.streams import Errors
 from spoton_edge.systemd import Systemd
@@ -183,7 +183,7 @@ class Uplink:
         return answer
 
     def _put(self, outbox: Outbox, message: BoxMessage) -> None:
-        kind = "events" if isinstance(message, BoxEvent) else "tracks" if isinstance(message, Sights) else "looks"
+        kind = messages.kind_of(message)
         head = message.head
         number = f"{head.box}/{head.link}/{kind}/{head.seq}"
         name = messages.subject(self._site.site, self._site.box, kind)

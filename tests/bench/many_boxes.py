@@ -30,7 +30,6 @@ from nats.aio.msg import Msg
 
 from spoton_edge.site import messages, streams
 from spoton_edge.site.identity import SiteIdentity
-from spoton_edge.site.messages import BoxEvent, Look
 from tests.bench.identity import SHARED
 from tests.e2e.boxes import Program, hub_file
 from tests.e2e.nats import Site
@@ -143,8 +142,8 @@ async def live(boxes: int) -> str:
             await asyncio.sleep(max(0.0, due - time.time()))
             for message in told:
                 raw = json.loads(messages.encode(message)) | {"time": round(due, 3)}
-                kind = "events" if isinstance(message, BoxEvent) else "looks" if isinstance(message, Look) else "tracks"
-                await client.publish(messages.subject("street", message.head.box, kind), json.dumps(raw).encode())
+                name = messages.subject("street", message.head.box, messages.kind_of(message))
+                await client.publish(name, json.dumps(raw).encode())
                 for row in raw.get("tracks", ()):
                     born.setdefault((message.head.box, row[0]), due)
             await client.flush()

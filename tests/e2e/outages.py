@@ -19,7 +19,7 @@ from nats.aio.msg import Msg
 from spoton_edge.site import bucket, leaf_care, messages, streams
 from spoton_edge.site.follower import Follower
 from spoton_edge.site.identity import SiteIdentity
-from spoton_edge.site.messages import Binding, BoxEvent, BoxMessage
+from spoton_edge.site.messages import Binding, BoxMessage
 from spoton_edge.site.names import Key
 from spoton_edge.site.outbox import ROOM_BYTES, Letter, Outbox
 from tests.e2e.boxes import Program, hub_file
@@ -279,4 +279,4 @@ class Scene:
 
 def number_of(message: BoxMessage) -> Number:
     """What a message is counted by."""
-    return message.head.box, "events" if isinstance(message, BoxEvent) else "tracks", message.head.seq
+    return message.head.box, messages.kind_of(message), message.head.seq

@@ -19,9 +19,9 @@ from spoton_edge.errors import StateError, UsageError
 
 USER = "spoton-edge"
 UNITS = ("spoton-edge.service", "spoton-edge@.service")
-_SITE = ("nats-hub", "nats-leaf", "nats-leaf-again", "site", "uplink")
+_SITE = ("nats-hub", "nats-hub-again", "nats-leaf", "nats-leaf-again", "site", "uplink")
 SITE_UNITS = tuple(f"spoton-edge-{name}.service" for name in _SITE)
-SITE_PATHS = ("spoton-edge-nats-leaf-again.path",)
+SITE_PATHS = ("spoton-edge-nats-hub-again.path", "spoton-edge-nats-leaf-again.path")
 PACKAGED = "usr/lib/systemd/system/spoton-edge.service"
 PROGRAM, NATS_SERVER = "/usr/bin/spoton-edge", "/usr/bin/nats-server"  # in the units as they are shipped
 CONFIG, CACHE, STATE, RUN = "etc/spoton-edge", "var/cache/spoton-edge", "var/lib/spoton-edge", "run/spoton-edge"

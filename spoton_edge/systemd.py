@@ -7,10 +7,14 @@ here and not through systemd-python, so that an environment without that package
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import socket
 import time
 from collections.abc import Mapping
+from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 FEEDS = 4  # of the watchdog, in the time after which it bites
 
@@ -67,3 +71,30 @@ class Systemd:
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
             manager.setblocking(False)
             manager.sendto("\n".join(lines).encode(), self._address)
+
+
+class Request:
+    """Asks for what a path unit does as soon as there is the file `name` in this unit's runtime folder.
+
+    Attributes:
+        heard: whether anybody may wait for it: this program was started by its unit.
+    """
+
+    def __init__(self, name: str, environment: Mapping[str, str] = os.environ) -> None:
+        folder = environment.get("RUNTIME_DIRECTORY")
+        self.path = None if folder is None else Path(folder) / name
+
+    @property
+    def heard(self) -> bool:
+        return self.path is not None
+
+    def make(self, text: str = "") -> None:
+        """Ask, again if need be. text: what is asked for, for the unit to read."""
+        if self.path is None:
+            return
+        whole = self.path.with_name(f".{self.path.name}")
+        try:
+            whole.write_text(text, encoding="utf-8")
+            whole.replace(self.path)  # the unit may read it at once
+        except OSError as error:
+            log.warning("%s: %s", self.path, error.strerror)

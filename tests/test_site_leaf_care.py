@@ -13,6 +13,7 @@ from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js.errors import NotFoundError, ServiceUnavailableError
 
 from spoton_edge.site import leaf_care
+from spoton_edge.systemd import Request
 
 
 class Leaf:
@@ -37,9 +38,12 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leaf_care, "ASK_AGAIN_S", 0.0)
 
 
-def look_after(leaf: Any, asked: Path | None) -> None:
+def look_after(leaf: Any, folder: Path | None) -> bool:
+    """Whether it is to be started anew; folder: the uplink's, if its unit has started it."""
+    request = Request("flag", {} if folder is None else {"RUNTIME_DIRECTORY": str(folder)})
+
     async def run() -> None:
-        caring = asyncio.ensure_future(leaf_care.mend(leaf, leaf, "S", asked))
+        caring = asyncio.ensure_future(leaf_care.mend(leaf, leaf, "S", request))
         for _ in range(50):
             await asyncio.sleep(0)
         caring.cancel()
@@ -47,12 +51,12 @@ def look_after(leaf: Any, asked: Path | None) -> None:
             await caring
 
     asyncio.run(run())
+    return request.path is not None and request.path.exists()
 
 
 @pytest.mark.parametrize("answer", [None, ServiceUnavailableError(description="disabled"), NoRespondersError()])
 def test_one_that_answers_and_does_not_write_is_to_be_started_anew(tmp_path: Path, answer: Exception | None) -> None:
-    look_after(Leaf(answer=answer), tmp_path / "flag")
-    assert (tmp_path / "flag").exists()
+    assert look_after(Leaf(answer=answer), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -66,15 +70,13 @@ def test_one_that_answers_and_does_not_write_is_to_be_started_anew(tmp_path: Pat
     ids=["its streams are not made yet", "it is busy", "it says why not", "it is down"],
 )
 def test_one_with_other_troubles_is_left_alone(tmp_path: Path, leaf: Leaf) -> None:
-    look_after(leaf, tmp_path / "flag")
-    assert not (tmp_path / "flag").exists()
+    assert not look_after(leaf, tmp_path)
 
 
 def test_one_that_failed_only_now_is_given_time(tmp_path: Path) -> None:
     leaf = Leaf()
     leaf.failing_s = leaf_care.PATIENCE_S - 1.0
-    look_after(leaf, tmp_path / "flag")
-    assert not (tmp_path / "flag").exists()
+    assert not look_after(leaf, tmp_path)
 
 
 def test_without_systemd_the_log_says_what_to_do_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -85,6 +87,5 @@ def test_without_systemd_the_log_says_what_to_do_once(caplog: pytest.LogCaptureF
 
 def test_the_file_that_systemd_waits_for_is_in_the_uplinks_runtime_folder() -> None:
     unit = Path(__file__).parents[1] / "systemd/site/spoton-edge-nats-leaf-again.path"
-    asked = leaf_care.flag({"RUNTIME_DIRECTORY": "/run/spoton-edge-uplink"})
-    assert f"PathExists={asked}" in unit.read_text().splitlines()
-    assert leaf_care.flag({}) is None
+    request = Request(leaf_care.STUCK, {"RUNTIME_DIRECTORY": "/run/spoton-edge-uplink"})
+    assert f"PathExists={request.path}" in unit.read_text().splitlines()

@@ -19,8 +19,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from spoton_edge.site import messages, streams
-from spoton_edge.site.shut_out import ASKED
 from spoton_edge.site.streams import HUB_DOMAIN
+from spoton_edge.site.system_services import ASKED
 
 MAX_PAYLOAD = 2 * messages.MAX_BYTES  # JetStream's own words have room, too
 CLIENT_PORT, LEAF_PORT, CLUSTER_PORT = 4222, 7422, 6222  # of a hub, as NATS has them

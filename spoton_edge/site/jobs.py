@@ -36,3 +36,30 @@ async def wait_for(event: asyncio.Event, timeout_s: float) -> None:
 async def mind(error: Exception) -> None:
     """What nats-py says of its connection; it mends that by itself."""
     log.debug("nats: %s", error)
+
+
+class Trouble:
+    """Says once that something fails, and once that it works again.
+
+    Args:
+        fails, works: what is said then, the first with the reason behind it.
+
+    Attributes:
+        lasts: whether it fails.
+    """
+
+    def __init__(self, fails: str, works: str) -> None:
+        self.lasts = False
+        self._fails, self._works = fails, works
+
+    def begin(self, why: object) -> None:
+        """It has failed."""
+        if not self.lasts:
+            log.warning("%s: %s", self._fails, why)
+        self.lasts = True
+
+    def end(self) -> None:
+        """It has worked."""
+        if self.lasts:
+            log.info("%s", self._works)
+        self.lasts = False

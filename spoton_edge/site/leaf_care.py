@@ -2,16 +2,13 @@
 
 A nats-server whose disk was full goes on refusing to write when there is room again: since 2.15 the stream on which it
 happened, before that all of JetStream, until its next start, which loses nothing. Systemd starts it: the unit
-spoton-edge-nats-leaf-again waits for a file in the uplink's runtime folder, and looks first whether there is room.
+spoton-edge-nats-leaf-again waits for the uplink's request, and looks first whether there is room.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
-from collections.abc import Mapping
-from pathlib import Path
 
 from nats.aio.client import Client
 from nats.errors import NoRespondersError
@@ -21,28 +18,18 @@ from nats.js.errors import ServiceUnavailableError
 
 from spoton_edge.site.outbox import Outbox
 from spoton_edge.site.streams import Errors
+from spoton_edge.systemd import Request
 
 log = logging.getLogger(__name__)
 
 LOOK_S = 2.0
 PATIENCE_S = 12.0  # for more than two writes
 ASK_AGAIN_S = 30.0
-FLAG = "leaf-is-stuck"
+STUCK = "leaf-is-stuck"
 
 
-def flag(environment: Mapping[str, str] = os.environ) -> Path | None:
-    """The file that systemd waits for; None: this program was not started by its unit."""
-    folder = environment.get("RUNTIME_DIRECTORY")
-    return None if folder is None else Path(folder) / FLAG
-
-
-async def mend(client: Client, outbox: Outbox, stream: str, asked: Path | None) -> None:
-    """Look after the leaf node until cancelled.
-
-    Args:
-        stream: one that it has, unless its disk was full.
-        asked: see `flag`.
-    """
+async def mend(client: Client, outbox: Outbox, stream: str, start_anew: Request) -> None:
+    """Look after the leaf node until cancelled. stream: one that it has, unless its disk was full."""
     told = False
     while True:
         await asyncio.sleep(LOOK_S)
@@ -51,14 +38,10 @@ async def mend(client: Client, outbox: Outbox, stream: str, asked: Path | None) 
         if outbox.failing_s < PATIENCE_S or not client.is_connected or not await _is_stuck(client, outbox, stream):
             continue
         if not told:
-            remedy = "asked systemd to" if asked is not None else "systemctl restart spoton-edge-nats-leaf"
+            remedy = "asked systemd to" if start_anew.heard else "systemctl restart spoton-edge-nats-leaf"
             log.warning("the leaf node writes nothing, as after a full disk; it has to start anew: %s", remedy)
             told = True
-        if asked is not None:
-            try:
-                asked.touch()
-            except OSError as error:
-                log.warning("%s: %s", asked, error.strerror)
+        start_anew.make()
         await asyncio.sleep(ASK_AGAIN_S)
 
 

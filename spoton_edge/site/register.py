@@ -17,9 +17,11 @@ from typing import Any
 
 from nats.aio.client import Client
 from nats.js import JetStreamContext
+from nats.js.errors import Error as JetStreamError
 
 from spoton_edge.site import streams
 from spoton_edge.site.follower import Follower
+from spoton_edge.site.jobs import Trouble
 from spoton_edge.site.messages import Binding, BoxPlace
 from spoton_edge.site.names import Key
 
@@ -36,6 +38,7 @@ class Register:
     Attributes:
         told: who was whom when it was read.
         places: where boxes were then.
+        trouble: whether the hub writes.
     """
 
     def __init__(self, client: Client, js: JetStreamContext, site: str) -> None:
@@ -43,6 +46,7 @@ class Register:
         self._name = streams.bucket(site)
         self.told: dict[Key, int] = {}
         self.places: dict[str, BoxPlace] = {}
+        self.trouble = Trouble("the hub does not write who is whom", "the hub writes again")
         self._numbers: dict[str, Any] = {}
         self._written_s: dict[Key, float] = {}
         self._known: dict[str, BoxPlace] = {}
@@ -125,7 +129,12 @@ class Register:
         await self._js.purge_stream(f"KV_{self._name}", subject=f"$KV.{self._name}.{'.'.join(map(str, key))}")
 
     async def _put(self, name: str, value: bytes) -> None:
-        await self._js.publish(f"$KV.{self._name}.{name}", value)
+        try:
+            await self._js.publish(f"$KV.{self._name}.{name}", value)
+        except (*streams.Errors, JetStreamError) as error:
+            self.trouble.begin(error)
+            raise
+        self.trouble.end()
 
 
 def _polygon(corners: Any) -> tuple[tuple[float, float], ...]:

@@ -23,10 +23,10 @@ from nats.js.errors import Error as JetStreamError
 
 from spoton_edge import config
 from spoton_edge.gallery import Appearance
-from spoton_edge.site import messages, streams
+from spoton_edge.site import hub_care, messages, streams
 from spoton_edge.site.follower import Follower
 from spoton_edge.site.identity import Answers, SiteIdentity
-from spoton_edge.site.jobs import mind, until
+from spoton_edge.site.jobs import Trouble, mind, until
 from spoton_edge.site.losses import Losses
 from spoton_edge.site.messages import BadMessageError, Binding
 from spoton_edge.site.plan import Border, Passage, Rules
@@ -34,7 +34,7 @@ from spoton_edge.site.register import AT_ONCE, Register
 from spoton_edge.site.shut_out import shut_out
 from spoton_edge.site.site_map import SiteMap
 from spoton_edge.site.streams import Errors, Source
-from spoton_edge.systemd import Systemd
+from spoton_edge.systemd import Request, Systemd
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +88,7 @@ class SiteService:
         self._unsaved: list[Binding] = []
         self._gaps: deque[dict[str, Any]] = deque(maxlen=MOST_GAPS)  # still to be told
         self._map = SiteMap(hub, self._run) if hub.publish.bind else None
+        self._unread = Trouble("the hub's streams do not answer", "the hub's streams answer again")
         self._stopping = asyncio.Event()
 
     @property
@@ -112,7 +113,7 @@ class SiteService:
         )
         try:
             await client.subscribe(messages.clock(hub.site), cb=_tell_time)
-            await until(self._stopping, [self._serve(client)])
+            await until(self._stopping, [self._serve(client), hub_care.mend(client, Request(hub_care.STUCK))])
         finally:
             if self._map is not None:
                 self._map.close()
@@ -154,6 +155,7 @@ class SiteService:
                 self._tick(register),
                 self._save(client, register),
                 self._keep(register),
+                self._report(register),
                 self._mind(client, js),
                 *reading,
             )
@@ -171,9 +173,10 @@ class SiteService:
                 await streams.ensure_bucket(js, self._hub.site, replicas=self._hub.replicas)
                 created = (await js.stream_info(streams.site_stream(self._hub.site, "tracks"))).created
             except (*Errors, JetStreamError) as error:
-                log.warning("the hub's streams cannot be made: %s", error)
+                self._unread.begin(error)
                 await asyncio.sleep(1.0)
             else:
+                self._unread.end()
                 return 0.0 if created is None else created.timestamp()
 
     def _configs(self) -> list[Any]:
@@ -232,9 +235,8 @@ class SiteService:
                 if time.monotonic() - told_s >= ALIVE_S:
                     told_s = time.monotonic()
                     await self._tell(client, {})
-                    self._report()
             except (*Errors, JetStreamError) as error:
-                log.debug("the hub does not write: %s", error)
+                log.debug("not told: %s", error)
                 await asyncio.sleep(0.5)
 
     async def _keep(self, register: Register) -> None:
@@ -273,20 +275,26 @@ class SiteService:
                 try:
                     silent = await streams.mind_sources(js, config_, names)
                     log.debug("asked anew: %s", ", ".join(silent) or "none")
+                    self._unread.end()
                 except (*Errors, JetStreamError) as error:
-                    log.debug("the hub's streams cannot be minded: %s", error)
+                    self._unread.begin(error)
 
-    def _report(self) -> None:
-        if self._identity is None:
-            return
-        now = time.time()
-        away = [box for box, heard in self._identity.heard.items() if now - heard.at_s > MIND_S]
-        people = len(set(self._identity.answers().values()))
-        state = f"{people} people on {len(self._rules.boxes) - len(away)} of {len(self._rules.boxes)} boxes"
-        self._systemd.status(f"{state}; lost {self._losses.lost.total()}, late {self._identity.counts['late']}")
-        self._systemd.feed()
-        if self._map is not None:
-            self._map.status(self._identity, now)
+    async def _report(self, register: Register) -> None:
+        """Tell systemd, and the map, how things are."""
+        while True:
+            await asyncio.sleep(ALIVE_S)
+            if self._identity is None:
+                continue
+            now = time.time()
+            away = [box for box, heard in self._identity.heard.items() if now - heard.at_s > MIND_S]
+            people = len(set(self._identity.answers().values()))
+            state = f"{people} people on {len(self._rules.boxes) - len(away)} of {len(self._rules.boxes)} boxes"
+            counts = f"lost {self._losses.lost.total()}, late {self._identity.counts['late']}"
+            fails = "; the hub fails, see the log" if self._unread.lasts or register.trouble.lasts else ""
+            self._systemd.status(f"{state}; {counts}{fails}")
+            self._systemd.feed()
+            if self._map is not None:
+                self._map.status(self._identity, now)
 
 
 def _domain(box: config.HubBox) -> str | None:

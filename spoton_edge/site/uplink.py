@@ -31,7 +31,7 @@ from spoton_edge.site.known import SILENT_S, Known
 from spoton_edge.site.messages import BoxMessage, Sights
 from spoton_edge.site.outbox import Letter, Outbox
 from spoton_edge.site.streams import Errors
-from spoton_edge.systemd import Systemd
+from spoton_edge.systemd import Request, Systemd
 from spoton_edge.wire import Encoder
 
 log = logging.getLogger(__name__)
@@ -89,10 +89,10 @@ class Uplink:
         try:
             js = client.jetstream()
             outbox = Outbox(js)
-            flag = leaf_care.flag()
+            events = streams.box_stream(self._site.site, self._site.box, "events")
             jobs = [
                 self._provide(js, outbox),
-                leaf_care.mend(client, outbox, streams.box_stream(self._site.site, self._site.box, "events"), flag),
+                leaf_care.mend(client, outbox, events, Request(leaf_care.STUCK)),
                 outbox.run(lambda lost: self._put(outbox, self._digest.gap(lost, time.monotonic()))),
                 self._listen(outbox),
                 self._ask_time(client),

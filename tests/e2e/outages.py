@@ -22,6 +22,7 @@ from spoton_edge.site.identity import SiteIdentity
 from spoton_edge.site.messages import Binding, BoxMessage
 from spoton_edge.site.names import Key
 from spoton_edge.site.outbox import ROOM_BYTES, Letter, Outbox
+from spoton_edge.systemd import Request
 from tests.e2e.boxes import Program, hub_file
 from tests.e2e.nats import Server, Site
 from tests.e2e.networks import network
@@ -97,7 +98,7 @@ class Scene:
             js = client.jetstream()
             outbox = outboxes[name] = Outbox(js, room_bytes=self._room_bytes if name == FULL else ROOM_BYTES)
             stream = streams.box_stream("street", name, "events")
-            care = leaf_care.mend(client, outbox, stream, self._flag(name))
+            care = leaf_care.mend(client, outbox, stream, self._request(name))
             jobs += [asyncio.ensure_future(outbox.run(lambda lost: None)), asyncio.ensure_future(care)]
             clients.append(client)
         await self.ready(1)
@@ -252,14 +253,15 @@ class Scene:
         while True:
             await asyncio.sleep(0.1)
             for name, leaf in self.servers.leaves.items():
-                if self._flag(name).exists():
-                    self._flag(name).unlink()
+                asked = self._request(name).path
+                if asked is not None and asked.exists():
+                    asked.unlink()
                     if self.disk.room > 1 << 20:
                         leaf.kill()
                         await asyncio.to_thread(leaf.start)
 
-    def _flag(self, box: str) -> Path:
-        return self._folder / f"{box}-{leaf_care.FLAG}"
+    def _request(self, box: str) -> Request:
+        return Request(f"{box}-{leaf_care.STUCK}", {"RUNTIME_DIRECTORY": str(self._folder)})
 
     def _leader(self) -> Server:
         """The server that leads the stream of positions and events."""

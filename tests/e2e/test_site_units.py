@@ -26,8 +26,9 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     with booted(tmp_path_factory.mktemp("machine")) as made:
         shutil.copy(server, made.path(installation.NATS_SERVER))
         units = made.path("/etc/systemd/system")
-        for unit in (f"{HUB}.service", f"{LEAF}.service", f"{LEAF}-again.service", f"{LEAF}-again.path"):
-            shutil.copy(installation.shipped_files() / "site" / unit, units)
+        for unit in (HUB, LEAF):
+            for file in (f"{unit}.service", f"{unit}-again.service", f"{unit}-again.path"):
+                shutil.copy(installation.shipped_files() / "site" / file, units)
         folder = made.path("/etc/spoton-edge/nats")
         here = ["--hub", "127.0.0.1", "--listen", "127.0.0.1"]  # all that the machine has
         assert main(["site", "enroll", "box-1", "--folder", str(folder), "--site", "lobby", *here]) == 0
@@ -72,6 +73,20 @@ def test_a_leaf_node_that_writes_nothing_more_is_started_anew_on_request(machine
     asked.touch()
     machine.wait(lambda: not asked.exists() and machine.show(LEAF, "MainPID") not in ("0", before), "another server")
     machine.wait(lambda: machine.show(f"{LEAF}-again", "Result") == "success", "done")
+
+
+def test_a_server_of_the_hub_that_writes_nothing_more_is_started_anew_on_request_by_its_name(machine: Machine) -> None:
+    machine.run("systemctl", "start", HUB)
+    before = machine.show(HUB, "MainPID")
+    machine.run("mkdir", "--parents", "/run/spoton-edge-site")  # the service's, at its start
+    machine.run("systemctl", "start", f"{HUB}-again.path")
+    asked = machine.path("/run/spoton-edge-site/hub-is-stuck")
+    asked.write_text("hub-2\nhub-11\n")  # on other machines
+    machine.wait(lambda: not asked.exists() and machine.show(f"{HUB}-again", "ActiveState") == "inactive", "looked")
+    assert machine.show(HUB, "MainPID") == before
+    asked.write_text("hub-2\nhub-1\n")
+    machine.wait(lambda: not asked.exists() and machine.show(HUB, "MainPID") not in ("0", before), "another server")
+    machine.wait(lambda: machine.show(f"{HUB}-again", "Result") == "success", "done")
 
 
 def test_a_revoked_box_is_shut_out_by_a_reload_of_the_hub(machine: Machine) -> None:

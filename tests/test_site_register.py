@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 from typing import Any, cast
 
 import pytest
 from nats.aio.client import Client
+from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js import JetStreamContext
 
 from spoton_edge.site import register
@@ -19,12 +22,15 @@ SOMEBODY: Key = ("one", "aa", 1)
 
 
 class Stream:
-    """Takes what is published."""
+    """Takes what is published, unless its disk is full."""
 
     def __init__(self) -> None:
         self.entries: dict[str, bytes] = {}
+        self.full = False
 
     async def publish(self, subject: str, payload: bytes) -> None:
+        if self.full:
+            raise NatsTimeoutError
         self.entries[subject] = payload
 
     async def purge_stream(self, name: str, *, subject: str) -> None:
@@ -69,3 +75,20 @@ def test_who_is_known_again_meanwhile_stays(now_s: list[float]) -> None:
 
     asyncio.run(run())
     assert stream.entries
+
+
+def test_a_hub_that_does_not_write_is_said_once_and_that_it_writes_again(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    stream = Stream()
+    kept = Register(cast(Client, None), cast(JetStreamContext, cast(Any, stream)), "site")
+
+    async def run() -> list[bool]:
+        fails = []
+        for stream.full in (False, True, True, False, False, True):
+            with contextlib.suppress(NatsTimeoutError):
+                await kept.write([Binding(*SOMEBODY, 7, 0.0, "appeared")])
+            fails.append(kept.trouble.lasts)
+        return fails
+
+    assert asyncio.run(run()) == [False, True, True, False, False, True]
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO", "WARNING"]

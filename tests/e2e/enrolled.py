@@ -20,18 +20,31 @@ SITE, BOXES = "lobby", ("box-1", "box-2")
 
 
 class Enrolled:
-    """A site of two boxes as the verb enrolls them: the configs that it writes, run as they are."""
+    """A site of two boxes as the verb enrolls them: the configs that it writes, run as they are.
 
-    def __init__(self, made: Network, folder: Path) -> None:
+    Args:
+        hubs: 1, or 3 for a cluster; these have the same ports, and so need network namespaces.
+    """
+
+    def __init__(self, made: Network, folder: Path, *, hubs: int = 1) -> None:
         self.network, self.folder = made, folder
-        place = made.place("hub")
-        self.ports = [made.free_port(place) for _ in range(3)]
-        self.options = ["--folder", str(folder / "nats"), "--site", SITE, "--hub", place.address]
-        self.options += ["--listen", "0.0.0.0" if place.prefix else "127.0.0.1", "--store", "store"]
+        names = ["hub"] if hubs == 1 else [f"hub-{number}" for number in range(1, hubs + 1)]
+        places = [made.place(name) for name in names]
+        self.ports = [made.free_port(places[0]) for _ in range(3)]
+        self.options = ["--folder", str(folder / "nats"), "--site", SITE]
+        self.options += [option for place in places for option in ("--hub", place.address)]
+        self.options += ["--listen", "0.0.0.0" if places[0].prefix else "127.0.0.1", "--store", "store"]
         self.leaves: dict[str, Server] = {}
         for box in BOXES:
             self.add_leaf(box)
-        self.hub = Server("hub", place, made, folder / "nats/hub", file=Path("hub.conf"), port=self.ports[0])
+        self.hubs = [
+            Server(name, place, made, folder / "nats" / name, file=Path("hub.conf"), port=self.ports[0])
+            for name, place in zip(names, places, strict=True)
+        ]
+
+    @property
+    def hub(self) -> Server:
+        return self.hubs[0]
 
     def enroll(self, box: str, *more: str, local: int = 4223) -> int:
         ports = ["--ports", *map(str, self.ports), str(local)]
@@ -58,8 +71,10 @@ class Enrolled:
         return config
 
     def start(self) -> Enrolled:
-        for server in (self.hub, *self.leaves.values()):
-            server.start()
+        for server in (*self.hubs, *self.leaves.values()):
+            server.start(wait=False)
+        for server in (*self.hubs, *self.leaves.values()):
+            server.until_ready()  # a hub is once its cluster has a leader
         for box in BOXES:
             until(lambda box=box: self.joined(box), f"{box} is joined")
         return self
@@ -68,7 +83,7 @@ class Enrolled:
         return bool(self.leaves[box].asked("leafz").get("leafnodes"))
 
     def close(self) -> None:
-        for server in (self.hub, *self.leaves.values()):
+        for server in (*self.hubs, *self.leaves.values()):
             server.kill()
 
     async def at_hub(self, **more: Any) -> Client:

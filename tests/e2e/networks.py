@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
+from tests.e2e.harness import lacking
 from tests.e2e.line import Line
 from tests.e2e.ports import free_port
 
@@ -161,6 +162,19 @@ class Namespaces:
         for space in reversed(self._spaces):
             subprocess.run(["ip", "netns", "del", space], capture_output=True, check=False)
         self._spaces.clear()
+
+
+@contextmanager
+def namespaces() -> Iterator[Namespaces]:
+    """For places that listen on the same ports; skips by name where there can be none."""
+    try:
+        made = Namespaces()
+    except OSError as error:
+        lacking(f"network namespaces: root, and iproute2 ({error})")
+    try:
+        yield made
+    finally:
+        made.close()
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from spoton_edge.enrolment.accounts import MAX_PAYLOAD
 from spoton_edge.site.shut_out import shut_out
 from tests.e2e.enrolled import BOXES, Enrolled
 from tests.e2e.nats import Server, nats_server
-from tests.e2e.networks import Namespaces, network
+from tests.e2e.networks import namespaces, network
 from tests.e2e.raw_leaf import RawLeaf
 from tests.waiting import until
 
@@ -335,35 +335,12 @@ def test_a_box_with_a_new_key_is_another_one_to_the_hub(site: Enrolled) -> None:
 
 def test_three_hubs_are_one_cluster_by_their_certificates(tmp_path: Path) -> None:
     nats_server()
-    try:
-        made = Namespaces()
-    except OSError as error:
-        pytest.skip(f"three hubs have the same ports, and so need network namespaces: root, and iproute2 ({error})")
-    servers: list[Server] = []
-    try:
-        places = [made.place(f"hub-{number}") for number in (1, 2, 3)]
-        ports = [made.free_port(places[0]) for _ in range(3)]
-        hubs = [option for place in places for option in ("--hub", place.address)]
-        options = ["--folder", str(tmp_path), "--site", "lobby", "--store", "store", *hubs]
-        assert main(["site", "enroll", "box-1", *options, "--ports", *map(str, ports), "4223"]) == 0
-        for number, place in enumerate(places, 1):
-            folder = tmp_path / f"hub-{number}"
-            servers.append(Server(folder.name, place, made, folder, file=Path("hub.conf"), port=ports[0]))
-        box = made.place("box-1")
-        leaf = tmp_path / "boxes/box-1"
-        config = (leaf / "leaf.conf").read_text().replace('"127.0.0.1:', '"0.0.0.0:')
-        (leaf / "leaf.conf").write_text(config)
-        servers.append(Server("box-1", box, made, leaf, file=Path("leaf.conf"), port=4223))
-        for server in servers:
-            server.start(wait=False)
-        for server in servers:
-            server.until_ready()  # a hub is once the cluster has a leader
-        until(lambda: servers[-1].asked("leafz").get("leafnodes"), "box-1 is joined")
-        assert {hub.asked("routez")["num_routes"] > 0 for hub in servers[:3]} == {True}
-        joined = next(hub for hub in servers[:3] if hub.asked("leafz").get("leafnodes"))
-        joined.kill()
-        until(lambda: any(hub.asked("leafz").get("leafnodes") for hub in servers[:3]), "it joins another hub")
-    finally:
-        for server in servers:
-            server.kill()
-        made.close()
+    with namespaces() as made:
+        enrolled = Enrolled(made, tmp_path, hubs=3)
+        try:
+            enrolled.start()
+            assert {hub.asked("routez")["num_routes"] > 0 for hub in enrolled.hubs} == {True}
+            next(hub for hub in enrolled.hubs if hub.asked("leafz").get("leafnodes")).kill()
+            until(lambda: all(enrolled.joined(box) for box in BOXES), "those who were there join another hub")
+        finally:
+            enrolled.close()

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext, api
+from nats.js.errors import NotFoundError
 
 from spoton_edge.site.streams import Errors
 
@@ -50,7 +51,11 @@ class Follower:
         self._torn = False
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Until cancelled.
+
+        Raises:
+            NotFoundError: there is no such stream; of what it kept, something is gone.
+        """
         while True:
             inbox, subscription = self._client.new_inbox(), None
             try:
@@ -62,6 +67,8 @@ class Follower:
                 if not info.num_pending and info.delivered is not None and not info.delivered.consumer_seq:
                     self.caught_up.set()
                 await self._listen()
+            except NotFoundError:
+                raise
             except Errors as error:
                 log.debug("%s cannot be read: %s", self._stream, error)
             finally:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import Any
 
 log = logging.getLogger(__name__)
 
 
-async def until(stopping: asyncio.Event, jobs: list[Coroutine[Any, Any, None]]) -> None:
+async def until(stopping: asyncio.Event, jobs: Iterable[Coroutine[Any, Any, None]]) -> None:
     """Run jobs that never end until told to stop; where one fails, all end and it is raised."""
     tasks = [asyncio.ensure_future(job) for job in jobs]
     stop = asyncio.ensure_future(stopping.wait())

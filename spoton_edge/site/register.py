@@ -21,7 +21,7 @@ from nats.js.errors import Error as JetStreamError
 
 from spoton_edge.site import streams
 from spoton_edge.site.follower import Follower
-from spoton_edge.site.jobs import Trouble
+from spoton_edge.site.jobs import Trouble, until
 from spoton_edge.site.messages import Binding, BoxPlace
 from spoton_edge.site.names import Key
 
@@ -54,16 +54,14 @@ class Register:
         self._numbers_s = time.time()
 
     async def read(self) -> None:
-        """Everything in it, as it is now."""
+        """Everything in it, as it is now. Raises NotFoundError where there is none."""
         prefix, stored = f"$KV.{self._name}.", dict[str, bytes]()
 
         def take(subject: str, payload: bytes) -> None:
             stored[subject.removeprefix(prefix)] = payload
 
         follower = Follower(self._client, self._js, f"KV_{self._name}", take, start_s=None)
-        reading = asyncio.ensure_future(follower.run())
-        await follower.caught_up.wait()
-        reading.cancel()
+        await until(follower.caught_up, [follower.run()])
         for name, value in stored.items():
             parts = name.split(".")
             raw = json.loads(value)

@@ -20,6 +20,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.errors import Error as JetStreamError
+from nats.js.errors import NotFoundError
 
 from spoton_edge import config
 from spoton_edge.gallery import Appearance
@@ -120,6 +121,15 @@ class SiteService:
             await client.close()
 
     async def _serve(self, client: Client) -> None:
+        """From what the hub keeps, again and again: looks, which it keeps in memory, are gone when it starts anew."""
+        while not self._stopping.is_set():
+            try:
+                await self._begin(client)
+            except NotFoundError as error:
+                log.warning("the hub has not kept everything (%s): beginning again from what boxes keep", error)
+
+    async def _begin(self, client: Client) -> None:
+        """Know everything again, and go on with it."""
         began = time.monotonic()
         js = client.jetstream()
         site = self._hub.site
@@ -142,27 +152,26 @@ class SiteService:
             Follower(client, js, streams.site_stream(site, kind), self._take, start_s=start_s)
             for kind in ("tracks", "looks")
         ]
-        reading = [asyncio.ensure_future(follower.run()) for follower in followers]
         try:
-            for follower in followers:
-                await follower.caught_up.wait()
-            self._answer(self._identity.finish(), register)
-            self.rebuilt_s = time.monotonic() - began
-            people = len(set(self._identity.answers().values()))
-            log.info("site %s: everything known again in %.1f s; %d people", site, self.rebuilt_s, people)
-            self._systemd.ready()
-            await asyncio.gather(
-                self._tick(register),
-                self._save(client, register),
-                self._keep(register),
-                self._report(register),
-                self._mind(client, js),
-                *reading,
-            )
+            reading = [follower.run() for follower in followers]
+            await until(self._stopping, [*reading, self._go_on(client, js, register, followers, began)])
         finally:
-            for task in reading:
-                task.cancel()
             log.info("site %s: %s", site, dict(self._identity.counts) or "all in time")
+
+    async def _go_on(
+        self, client: Client, js: JetStreamContext, register: Register, followers: list[Follower], began: float
+    ) -> None:
+        """Once everything has been read. began: when reading did, monotonic."""
+        for follower in followers:
+            await follower.caught_up.wait()
+        if self._identity is not None:
+            self._answer(self._identity.finish(), register)
+            people = len(set(self._identity.answers().values()))
+            self.rebuilt_s = time.monotonic() - began
+            log.info("site %s: everything known again in %.1f s; %d people", self._hub.site, self.rebuilt_s, people)
+        self._systemd.ready()
+        jobs = [self._tick(register), self._save(client, register), self._keep(register), self._report(register)]
+        await until(self._stopping, [*jobs, self._mind(client, js)])
 
     async def _provide(self, js: JetStreamContext) -> float:
         """The hub's streams and the bucket, as soon as the hub lets us; since when there are any (Unix s)."""

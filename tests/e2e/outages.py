@@ -263,6 +263,13 @@ class Scene:
     def _request(self, box: str) -> Request:
         return Request(f"{box}-{leaf_care.STUCK}", {"RUNTIME_DIRECTORY": str(self._folder)})
 
+    def is_read(self, kind: str) -> bool:
+        """Whether somebody reads the hub's stream of that kind."""
+        name = streams.site_stream("street", kind)
+        accounts = self.servers.hub.asked("jsz?streams=1").get("account_details", ())
+        found = [stream for account in accounts for stream in account.get("stream_detail", ())]
+        return any(stream["name"] == name and stream["state"]["consumer_count"] for stream in found)
+
     def _leader(self) -> Server:
         """The server that leads the stream of positions and events."""
 

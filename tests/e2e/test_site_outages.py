@@ -17,6 +17,7 @@ from spoton_edge.site.messages import Sights
 from spoton_edge.site.names import Key
 from tests.e2e.outages import CUT, FULL, Scene, number_of
 from tests.site_world import mistaken
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -74,6 +75,14 @@ def test_a_cut_link_a_killed_service_and_the_killed_leader_of_a_cluster_change_n
     happens = {1.5: "kill_leader", 2.0: "cut", 4.0: "kill_service", 5.0: "start_killed", 7.0: "restore"}
     ends_as_undisturbed(cluster, 9.0, happens)
     assert mistaken(cluster.undisturbed(), cluster.truth) == 0
+
+
+def test_a_killed_hub_changes_no_ids_and_takes_looks_again_which_it_keeps_in_memory(
+    scene: Callable[..., Scene],
+) -> None:
+    alone = scene()
+    ends_as_undisturbed(alone, 9.0, {3.0: "kill_hub"})
+    until(lambda: alone.is_read("tracks") and alone.is_read("looks"), lambda: alone.service.log[-3000:])
 
 
 @pytest.mark.usefixtures("impatient")

@@ -85,21 +85,27 @@ def test_a_key_that_is_not_there_is_said_and_not_tried_again(site: Machine) -> N
     site.wait(lambda: is_told_of(site), "the box is told of")
 
 
-def test_a_hub_whose_disk_was_full_is_started_anew_when_there_is_room(site: Machine) -> None:
+@pytest.fixture
+def small_store(site: Machine) -> Iterator[str]:
+    """The folder of the hub's streams, on a disk of its own."""
     store = "/var/lib/private/spoton-edge-nats/hub"
     site.run("systemctl", "stop", SITE, HUB)
     site.run("mount", "-t", "tmpfs", "-o", "size=128m,mode=0700", "none", store)
     site.run("systemctl", "start", HUB, SITE)
-    site.wait(lambda: is_told_of(site), "the box is told of")
-    before = site.show(HUB, "MainPID")
-    site.run("dd", "if=/dev/zero", f"of={store}/of-another-program", "bs=4096", ok=False)
-    site.wait(lambda: "writes nothing more" in site.journal(200), "the service says so")
-    site.wait(lambda: "the hub fails" in site.show(SITE, "StatusText"), "and systemd knows")
-    assert site.show(HUB, "MainPID") == before  # there is no room yet
-    site.run("rm", f"{store}/of-another-program")
-    site.wait(lambda: site.show(HUB, "MainPID") not in ("0", before), "another server", timeout_s=90)
-    site.wait(lambda: is_told_of(site) and "the hub fails" not in site.show(SITE, "StatusText"), "at work again")
-    assert site.show(SITE, "NRestarts") == "0"
+    yield store
     site.run("systemctl", "stop", SITE, HUB)
     site.run("umount", store)
     site.run("systemctl", "start", HUB, SITE)
+
+
+def test_a_hub_whose_disk_was_full_is_started_anew_when_there_is_room(site: Machine, small_store: str) -> None:
+    site.wait(lambda: is_told_of(site), "the box is told of")
+    before = site.show(HUB, "MainPID")
+    site.run("dd", "if=/dev/zero", f"of={small_store}/of-another-program", "bs=4096", ok=False)
+    site.wait(lambda: "writes nothing more" in site.journal(200), "the service says so")
+    site.wait(lambda: "the hub fails" in site.show(SITE, "StatusText"), "and systemd knows")
+    assert site.show(HUB, "MainPID") == before  # there is no room yet
+    site.run("rm", f"{small_store}/of-another-program")
+    site.wait(lambda: site.show(HUB, "MainPID") not in ("0", before), "another server", timeout_s=90)
+    site.wait(lambda: is_told_of(site) and "the hub fails" not in site.show(SITE, "StatusText"), "at work again")
+    assert site.show(SITE, "NRestarts") == "0"
